@@ -1,0 +1,69 @@
+"""Shared fixtures: a tiny random backbone on disk, and the demo model."""
+
+import pytest
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+CHATML = (
+    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+CORPUS = [
+    "The memory keeps what the user said. My dog is called Rex and he likes the sea.",
+    "What is the name of the dog? The name of the dog is Rex.",
+    "user assistant system hello, how are you today? I am fine, thank you.",
+]
+
+
+def make_tokenizer(template=CHATML, special=("<|endoftext|>", "<|im_start|>", "<|im_end|>"), bos=None, added=()):
+    """A small byte-level BPE tokenizer (about 400 tokens); special[0] is padding, special[-1] ends an answer."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=400,
+        special_tokens=list(special),
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(CORPUS, trainer)
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token=bos, eos_token=special[-1], pad_token=special[0]
+    )
+    fast.add_tokens(list(added))
+    fast.chat_template = template
+    return fast
+
+
+@pytest.fixture(scope="session")
+def tiny_model_folder(tmp_path_factory):
+    """Folder of a random Llama-style backbone (4 layers, hidden 48) with a real tokenizer and a ChatML template."""
+    folder = tmp_path_factory.mktemp("tiny")
+    tokenizer = make_tokenizer()
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=48,
+        intermediate_size=96,
+        num_hidden_layers=4,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=4096,
+        bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+        initializer_range=0.2,  # wide enough that greedy answers are not all one token
+        tie_word_embeddings=True,
+    )
+    torch.manual_seed(0)
+    LlamaForCausalLM(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def demo_model():
+    """The demo model with its default adapter; about 100 MB are fetched the first time."""
+    from deltamem.runtime import load_model
+
+    return load_model("demo")
