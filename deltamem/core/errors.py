@@ -1,21 +1,28 @@
-"""Errors a user can act on. Every message names the value, the limit and the remedy."""
+"""What can go wrong, each named once. Every message says the value, the limit and the remedy."""
 
 
 class DeltaMemError(Exception):
-    """Base of all errors this project raises on purpose; show the message, not the traceback."""
+    """Base of all errors raised on purpose by this library."""
 
 
 class ConfigError(DeltaMemError):
-    """A configuration value that is unknown, out of range or contradicts another."""
+    """An adapter configuration that this library cannot honour."""
 
 
 class AdapterError(DeltaMemError):
-    """An adapter folder that cannot be read or does not fit the backbone."""
+    """An adapter folder that cannot be found or read, or does not fit the backbone."""
 
 
 class StateError(DeltaMemError):
-    """An online state whose names, shape, device or dtype do not fit the pass."""
+    """A memory state, or the ids that steer its writes, that do not fit the pass."""
 
 
 class MaskError(DeltaMemError):
-    """A mask or id tensor that does not fit the input."""
+    """An attention mask from which the valid tokens cannot be told."""
+
+
+def listing(items: list[str], shown: int = 8) -> str:
+    """Join items for a message; a long list is cut and its length given."""
+    if len(items) <= shown:
+        return ", ".join(items)
+    return f"{', '.join(items[:shown])} and {len(items) - shown} more ({len(items)} in all)"

@@ -1,0 +1,35 @@
+"""The definition of the scan, one token after another: slow, plain, and what every other form is tested against."""
+
+import torch
+from torch import Tensor
+
+
+def affine_scan_naive(
+    q: Tensor, k: Tensor, v: Tensor, keep: Tensor, erase: Tensor, write: Tensor, state: Tensor, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Read, then write, token by token.
+
+    Args:
+        q, k, v, keep, erase, write: [B, H, T, r]; the gates are indexed like v, one per state row.
+        state: [B, H, r, r], rows indexed like v, columns like k.
+        mask: bool [B, T] or None; where False the token reads 0 and does not write.
+
+    Returns:
+        reads [B, H, T, r] with reads[t] = S_{t-1} q_t, and the final state [B, H, r, r] after
+        S_t = diag(keep_t) S_{t-1} - diag(erase_t) (S_{t-1} k_t) k_tᵀ + diag(write_t) v_t k_tᵀ.
+    """
+    reads = []
+    for t in range(q.shape[2]):
+        read = (state @ q[:, :, t, :, None]).squeeze(-1)
+        recalled = (state @ k[:, :, t, :, None]).squeeze(-1)
+        change = write[:, :, t] * v[:, :, t] - erase[:, :, t] * recalled
+        updated = keep[:, :, t, :, None] * state + change[..., :, None] * k[:, :, t, None, :]
+        if mask is not None:
+            valid = mask[:, t, None, None]
+            read = torch.where(valid, read, 0.0)
+            updated = torch.where(valid[..., None], updated, state)
+        reads.append(read)
+        state = updated
+    if not reads:
+        return torch.zeros_like(q), state
+    return torch.stack(reads, dim=2), state
