@@ -1,0 +1,52 @@
+"""One colour scale for a whole session, so that two figures of it can always be compared."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Protocol
+
+import numpy as np
+
+QUANTILE = 0.995
+RULE = (
+    "One scale for all turns of the session: the largest 99.5th percentile of |S| in any turn, "
+    "rounded up to 1, 2 or 5. Cells beyond it have the end colour."
+)
+
+
+class Snapshot(Protocol):
+    """What the figures need of a session's snapshot."""
+
+    label: str
+    layers: list[str]
+    states: np.ndarray  # [L, H, r, r]
+    beta: np.ndarray  # [L, H, r]
+    lam: np.ndarray  # [L, H, r]
+    written_tokens: int
+
+
+def state_limit(snapshots: Iterable[Snapshot]) -> float:
+    """The value at both ends of the state scale for `snapshots` (all turns, all arms); 1.0 when nothing is written.
+
+    A percentile, so that one outlying cell does not bleach all others, taken turn by turn and then the largest, so
+    that a quiet turn never narrows the scale; rounded up to 1, 2 or 5 times a power of ten, so that it seldom moves.
+    """
+    largest = 0.0
+    for snapshot in snapshots:
+        values = np.abs(snapshot.states[np.isfinite(snapshot.states)])
+        if values.size:
+            largest = max(largest, float(np.quantile(values, QUANTILE)) or float(values.max()))
+    return round_up(largest) if largest > 0 else 1.0
+
+
+def round_up(value: float) -> float:
+    """The least of 1, 2, 5 × 10^n that is not below `value` (> 0)."""
+    power = 10.0 ** math.floor(math.log10(value))
+    step = next(step for step in (1, 2, 5, 10) if value <= step * power * (1 + 1e-9))
+    return float(f"{step * power:.1g}")
+
+
+def decimals(limit: float) -> int:
+    """Decimals that tell apart values on a scale of ±`limit`: two from 0.5 to 2, one more for each power of ten."""
+    return min(max(2 - math.floor(math.log10(2 * limit)), 0), 6)
