@@ -11,7 +11,7 @@ from deltamem.core.attach import hook_backbone
 from deltamem.core.files import read_adapter
 from deltamem.runtime.chat import ChatFormat
 from deltamem.runtime.errors import ModelError
-from deltamem.runtime.places import find_adapter, find_base, first_line
+from deltamem.runtime.places import Place, find_adapter, find_adapters, find_base, first_line
 from deltamem.runtime.presets import PRESETS
 from deltamem.runtime.quiet import ConsoleProgress, quiet_transformers
 from deltamem.runtime.weights import check_gpu_memory, fingerprint
@@ -25,7 +25,8 @@ class Model:
     """A loaded backbone with everything sessions share.
 
     backbone: the HF model, hooked, in eval mode, no gradients; adapters: label -> Adapter on the same device;
-    adapter_name: label of the default adapter or None; source, commit: where the backbone came from;
+    adapter_places: label -> where it came from; adapter_name: label of the default adapter or None;
+    source, commit: where the backbone came from (commit: resolved on the hub, or None);
     attention: backend in use; fingerprint: identifies the weights in session files; max_context: tokens.
     lock: held around every use of the backbone.
     """
@@ -42,6 +43,7 @@ class Model:
     fingerprint: str
     max_context: int
     adapters: dict = field(default_factory=dict)
+    adapter_places: dict = field(default_factory=dict)
     adapter_name: str | None = None
     lock: object = field(default_factory=threading.RLock)
 
@@ -50,16 +52,18 @@ class Model:
         """The default adapter, or None."""
         return self.adapters.get(self.adapter_name)
 
-    def add_adapter(self, label, folder_or_id, progress=None):
+    def add_adapter(self, label, folder_or_id):
         """Read one more adapter under a label (None: its variant) and return it.
 
-        Raises ModelError or AdapterError; nothing changes then.
+        Raises AdapterError or ConfigError; nothing changes then.
         """
-        place = find_adapter(folder_or_id, progress or ConsoleProgress())
-        adapter = read_adapter(place.folder, self.backbone).to(self.device).eval().requires_grad_(False)
+        place = folder_or_id if isinstance(folder_or_id, Place) else find_adapter(folder_or_id)
+        adapter = read_adapter(place.folder, self.backbone)
+        label = label or adapter.config.variant
         with self.lock:
-            self.adapters[label or adapter.config.variant] = adapter
-            self.adapter_name = self.adapter_name or next(iter(self.adapters))
+            self.adapters[label] = adapter
+            self.adapter_places[label] = place
+            self.adapter_name = self.adapter_name or label
         return adapter
 
 
@@ -77,11 +81,13 @@ def load_model(name="demo", adapter="auto", device=None, dtype=None, attention=N
     device = _device(device)
     dtype = _dtype(dtype, device)
     attention = _attention(attention, device, dtype)
-    wanted, default = _wanted_adapters(name, adapter)  # before any download: a wrong name costs no waiting
+    wanted, default = find_adapters(name, adapter)  # before any download: a wrong name costs no waiting
     place = find_base(name, report)
     if progress is None:
         report.close()
-    title = PRESETS[name].title if name in PRESETS else str(name)
+    wanted = {label: find_adapter(where) for label, where in wanted.items()}
+    title = PRESETS[name].title if name in PRESETS else place.source if place.commit else place.folder.name
+    _check_folder(place, title, device, dtype)
     tokenizer = _load_tokenizer(place, title)
     backbone = _load_backbone(place, title, device, dtype, attention)
     config = backbone.config.get_text_config()
@@ -100,28 +106,10 @@ def load_model(name="demo", adapter="auto", device=None, dtype=None, attention=N
     )
     hook_backbone(backbone)
     for label, where in wanted.items():
-        model.add_adapter(label, where, report)
+        model.add_adapter(label, where)
     if default in model.adapters:
         model.adapter_name = default
     return model
-
-
-def _wanted_adapters(name, adapter):
-    """({label or None: folder or hub id}, default label); a label of None stands for the adapter's variant."""
-    if adapter is None:
-        return {}, None
-    known = PRESETS[name].available_adapters() if name in PRESETS else {}
-    if adapter == "auto":
-        return known, next(iter(known), None)
-    label = str(adapter).upper()
-    if label in known:
-        return known, label
-    if name in PRESETS and label in PRESETS[name].adapters:
-        raise ModelError(
-            f"The bundled adapter {label} is not at {PRESETS[name].adapters[label]}; take it from the project's "
-            "repository, or give a folder or a hub id."
-        )
-    return {None: adapter}, None
 
 
 def _device(device):
@@ -161,6 +149,16 @@ def _attention(attention, device, dtype):
     return attention
 
 
+def _check_folder(place, title, device, dtype):
+    """Refuse, before anything slow, a folder without a model or one that does not fit the GPU."""
+    if not (place.folder / "config.json").is_file():
+        raise ModelError(f"{place.folder} holds no config.json; give a folder or hub id with a Hugging Face model.")
+    if not any(place.folder.glob("*.safetensors")):
+        raise ModelError(f"{place.folder} holds no .safetensors weights; give a model that was saved as safetensors.")
+    if device.type == "cuda":
+        check_gpu_memory(place.folder, title, device, dtype)
+
+
 def _load_tokenizer(place, title):
     try:
         with quiet_transformers():
@@ -174,12 +172,6 @@ def _load_tokenizer(place, title):
 
 def _load_backbone(place, title, device, dtype, attention):
     """The backbone in eval mode on the device; every parameter comes from the files or it is refused."""
-    if not (place.folder / "config.json").is_file():
-        raise ModelError(f"{place.folder} holds no config.json; give a folder or hub id with a Hugging Face model.")
-    if not any(place.folder.glob("*.safetensors")):
-        raise ModelError(f"{place.folder} holds no .safetensors weights; give a model that was saved as safetensors.")
-    if device.type == "cuda":
-        check_gpu_memory(place.folder, title, device, dtype)
     try:
         with quiet_transformers():
             backbone, report = AutoModelForCausalLM.from_pretrained(

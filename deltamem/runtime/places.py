@@ -5,13 +5,13 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from deltamem.core.files import resolve_adapter
 from deltamem.runtime.demo import demo_folder
 from deltamem.runtime.errors import ModelError
 from deltamem.runtime.presets import PRESETS
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 BASE_FILES = ("*.safetensors", "*.json", "*.jinja", "tokenizer*", "*.model", "*.txt")
-ADAPTER_FILES = ("delta_mem_*",)
 
 
 @dataclass(frozen=True)
@@ -25,44 +25,66 @@ class Place:
 
 def find_base(name, progress):
     """Place of a backbone given by preset name, hub id or folder. Raises ModelError."""
-    if name in PRESETS:
-        if PRESETS[name].base is None:
-            return Place(demo_folder(progress), PRESETS[name].title)
-        return _fetch(PRESETS[name].base, BASE_FILES, "model", progress)
-    choices = f"a preset ({', '.join(PRESETS)}), a folder or a hub id (owner/name)"
-    return _find(name, BASE_FILES, "model", choices, progress)
-
-
-def find_adapter(name, progress):
-    """Place of an adapter given by folder or hub id. Raises ModelError."""
-    return _find(name, ADAPTER_FILES, "adapter", "an adapter's name, a folder or a hub id (owner/name)", progress)
-
-
-def _find(name, patterns, kind, choices, progress):
     text = os.fspath(name)
+    if text in PRESETS:
+        base = PRESETS[text].base
+        return _fetch(base, progress) if base else Place(demo_folder(progress), PRESETS[text].title)
     folder = Path(text).expanduser()
     if folder.is_dir():
         return Place(folder.resolve(), text)
     if folder.exists():
-        raise ModelError(f'The {kind} "{text}" is a file; give the folder that holds it.')
+        raise ModelError(f'The model "{text}" is a file; give the folder that holds it.')
     if HUB_ID.fullmatch(text):
-        return _fetch(text, patterns, kind, progress)
-    raise ModelError(f'There is no {kind} "{text}"; give {choices}.')
+        return _fetch(text, progress)
+    raise ModelError(
+        f'There is no model "{text}"; give a preset ({", ".join(PRESETS)}), a folder or a hub id (owner/name).'
+    )
 
 
-def _fetch(repository, patterns, kind, progress):
-    """Place of a hub repository's files, downloaded when they are not in the hub's cache."""
+def find_adapter(name):
+    """Place of an adapter given by folder or hub id. Raises AdapterError."""
+    folder = resolve_adapter(name)
+    return Place(folder, os.fspath(name), None if Path(name).expanduser().is_dir() else folder.name)
+
+
+def find_adapters(name, adapter):
+    """({label or None: folder or hub id}, default label) for what `load_model` was asked; None: label by variant.
+
+    Raises ModelError when it can be seen without a look at the hub that there is no such adapter.
+    """
+    if adapter is None:
+        return {}, None
+    preset = PRESETS.get(os.fspath(name))
+    known = preset.available_adapters() if preset else {}
+    if adapter == "auto":
+        return known, next(iter(known), None)
+    text = os.fspath(adapter)
+    if text.upper() in known:
+        return known, text.upper()
+    if Path(text).expanduser().is_dir() or HUB_ID.fullmatch(text):
+        return {None: text}, None
+    if preset and text.upper() in preset.adapters:
+        raise ModelError(
+            f"The bundled adapter {text.upper()} is not at {preset.adapters[text.upper()]}; take it from the project's "
+            "repository, or give a folder or a hub id (owner/name)."
+        )
+    names = f"a name ({', '.join(known)}), " if known else ""
+    raise ModelError(f'There is no adapter "{text}"; give {names}a folder or a hub id (owner/name).')
+
+
+def _fetch(repository, progress):
+    """Place of a hub repository's model files, downloaded when they are not in the hub's cache."""
     from huggingface_hub import errors, snapshot_download
 
     progress(f"Fetching {repository}", 0, None)
     try:
         # Root files only: repositories also keep other formats of the same weights in folders.
         folder = snapshot_download(
-            repository, allow_patterns=list(patterns), ignore_patterns=["*/*", "consolidated*"]
+            repository, allow_patterns=list(BASE_FILES), ignore_patterns=["*/*", "consolidated*"]
         )
     except errors.GatedRepoError as error:
         raise ModelError(
-            f'The {kind} "{repository}" is gated: accept its terms at https://huggingface.co/{repository}, '
+            f'The model "{repository}" is gated: accept its terms at https://huggingface.co/{repository}, '
             "log in with `hf auth login` and start again."
         ) from error
     except errors.RepositoryNotFoundError as error:
@@ -72,12 +94,12 @@ def _fetch(repository, patterns, kind, progress):
         ) from error
     except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled) as error:
         raise ModelError(
-            f'The {kind} "{repository}" is not on this machine and the hub cannot be reached; '
+            f'The model "{repository}" is not on this machine and the hub cannot be reached; '
             "check the network connection (and HF_HUB_OFFLINE), or give a folder."
         ) from error
-    except (OSError, ValueError) as error:
+    except Exception as error:  # disk, proxy, HTTP and protocol errors: each layer of the client has its own
         raise ModelError(
-            f'The {kind} "{repository}" could not be fetched ({first_line(error)}); try again or give a folder.'
+            f'The model "{repository}" could not be fetched ({first_line(error)}); try again or give a folder.'
         ) from error
     return Place(Path(folder), repository, Path(folder).name)
 
