@@ -1,0 +1,1 @@
+"""Training adapters: conversations with facts, the loop, and the recall test."""

@@ -1,0 +1,159 @@
+"""How much of what it was told does the model recall? State only, beside the base model without and with the history.
+
+    python -m deltamem.train.recall --adapter examples/adapters/smollm2-135m-msw --cases 200
+
+Values, statement wordings and question wordings are those held out of training. Facts are told in separate turns,
+writes stay on throughout, the history is not in the prompt, decoding is greedy.
+"""
+
+import argparse
+import json
+import random
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from deltamem.core.binding import Binding, bind
+from deltamem.core.errors import DeltaMemError
+
+from .facts import Fact, make_fact
+from .replies import greedy_replies
+from .smalltalk import SmallTalk
+from .words import Values, vocabulary_words
+
+REPLY = "Alright, I have heard you."  # a reply that training does not contain
+
+
+@dataclass(frozen=True)
+class Suite:
+    """facts: told in as many turns. kind: of the values. between: turns of small talk between telling and asking."""
+
+    facts: int
+    kind: str | None
+    between: int = 0
+
+
+SUITES = {
+    "1 fact, single word": Suite(1, "word"),
+    "2 facts, single words": Suite(2, "word"),
+    "4 facts, single words": Suite(4, "word"),
+    "1 fact, any kind of value": Suite(1, None),
+    "1 fact, invented name": Suite(1, "invented"),
+    "1 fact, 4 turns of small talk": Suite(1, "word", 4),
+}
+
+
+def normalised(text: str) -> str:
+    """Lower case, no punctuation, single spaces."""
+    return " ".join(re.sub(r"[^\w\s:]", " ", text.lower()).split())
+
+
+def scores(answer: str, fact: Fact) -> tuple[bool, bool]:
+    """(exact, contains): the answer is the gold sentence or the value alone; the value's words stand in the answer."""
+    said, value = normalised(answer), normalised(fact.value)
+    return said in (normalised(fact.answer), value), f" {value} " in f" {said} "
+
+
+def make_cases(suite: Suite, values: Values, count: int, seed: int) -> list[tuple[list[Fact], Fact]]:
+    """(facts told, the one asked for) `count` times; the same for the same seed."""
+    rng = random.Random(f"recall {seed} {suite}")
+    cases = []
+    for _ in range(count):
+        facts: list[Fact] = []
+        while len(facts) < suite.facts:
+            fact = make_fact(rng, values, "test", suite.kind, taken=[other.key for other in facts])
+            if fact.value not in {other.value for other in facts}:
+                facts.append(fact)
+        cases.append((facts, rng.choice(facts)))
+    return cases
+
+
+@torch.no_grad()
+def write_turns(model, adapter, turns: list[list[str]]) -> dict:
+    """States after each row's user turns (same number of turns in every row), each answered by REPLY."""
+    binding = Binding(adapter, {})
+    chat, backbone = model.chat, model.backbone
+    for column in zip(*turns, strict=True):
+        encoded = [chat.message("user", text) + chat.message("assistant", REPLY) for text in column]
+        width = max(map(len, encoded))
+        ids = torch.zeros(len(encoded), width, dtype=torch.long)
+        mask = torch.zeros(len(encoded), width, dtype=torch.long)
+        for row, tokens in enumerate(encoded):
+            ids[row, : len(tokens)] = torch.tensor(tokens)
+            mask[row, : len(tokens)] = 1
+        with bind(backbone, binding):
+            backbone.base_model(input_ids=ids.to(backbone.device), attention_mask=mask.to(backbone.device), use_cache=False)
+    return binding.states
+
+
+def ask(model, adapter, turns: list[list[str]], questions: list[str], condition: str) -> list[str]:
+    """Greedy answers under "state only", "no history" (base model) or "full history" (base model, all in the prompt)."""
+    chat = model.chat
+    prompts = [chat.message("user", question) + chat.reply_header for question in questions]
+    if condition == "state only":
+        return greedy_replies(model.backbone, chat, prompts, Binding(adapter, write_turns(model, adapter, turns)))
+    if condition == "full history":
+        told = [sum((chat.message("user", t) + chat.message("assistant", REPLY) for t in row), []) for row in turns]
+        prompts = [history + prompt for history, prompt in zip(told, prompts, strict=True)]
+    return greedy_replies(model.backbone, chat, [chat.start + prompt for prompt in prompts])
+
+
+def measure(model, adapter, suite: Suite, count: int, seed: int = 0, batch: int = 50, talk: SmallTalk | None = None,
+            conditions=("state only", "no history", "full history"), progress: bool = True) -> dict:  # fmt: skip
+    """{condition: {"exact": share, "contains": share, "examples": [...]}} of one suite."""
+    values = Values(vocabulary_words(model.tokenizer), "test")
+    cases = make_cases(suite, values, count, seed)
+    rng = random.Random(seed)
+    lines = (talk or SmallTalk()).lines
+    filler = [[" ".join(rng.sample(lines, 3)) for _ in range(suite.between)] for _ in cases]
+    results = {}
+    for condition in conditions:
+        tally, examples = [], []
+        for start in tqdm(range(0, count, batch), desc=condition, disable=not progress, leave=False):
+            some = cases[start : start + batch]
+            turns = [[f.statement for f in facts] + filler[start + i] for i, (facts, _) in enumerate(some)]
+            answers = ask(model, adapter, turns, [fact.question for _, fact in some], condition)
+            tally += [scores(answer, fact) for answer, (_, fact) in zip(answers, some, strict=True)]
+            examples += [
+                {"told": row, "asked": fact.question, "gold": fact.answer, "said": answer}
+                for row, (_, fact), answer in zip(turns, some, answers, strict=True)
+            ]
+        exact, contains = (sum(column) / count for column in zip(*tally, strict=True))
+        results[condition] = {"exact": exact, "contains": contains, "examples": examples[:20]}
+    return results
+
+
+def main(argv=None) -> int:
+    from deltamem.runtime import load_model
+
+    parser = argparse.ArgumentParser(prog="python -m deltamem.train.recall", description=__doc__.splitlines()[0])
+    parser.add_argument("--model", default="demo", help="preset, hub id or folder of the base model")
+    parser.add_argument("--adapter", default="auto", help="adapter folder, hub id or name")
+    parser.add_argument("--cases", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", type=Path, help="also write results and example answers to this file")
+    options = parser.parse_args(argv)
+    try:
+        model = load_model(options.model, adapter=options.adapter)
+        if model.adapter is None:
+            raise DeltaMemError(f"No adapter found for {options.model}; name one with --adapter.")
+    except DeltaMemError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    results = {}
+    print("| suite | δ-mem, state only (exact / contains) | base, no history | base, full history |\n|---|---|---|---|")
+    for name, suite in SUITES.items():
+        results[name] = measure(model, model.adapter, suite, options.cases, options.seed)
+        cells = [f"{100 * r['exact']:.1f} / {100 * r['contains']:.1f}" for r in results[name].values()]
+        print(f"| {name} | {' | '.join(cells)} |", flush=True)
+    if options.json:
+        options.json.write_text(json.dumps({"cases": options.cases, "seed": options.seed, "suites": results}, indent=1))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
