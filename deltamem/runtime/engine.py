@@ -9,9 +9,10 @@ import torch
 from transformers import DynamicCache
 
 from deltamem.core.binding import Binding, GateSums, bind
+from deltamem.runtime.blocks import block
 from deltamem.runtime.errors import SessionError
-from deltamem.runtime.prompt import block
 
+STOPS = ("eos", "length", "context", "cancelled")  # how an answer can end
 _SENTENCE_ENDS = (".", "!", "?", "。", "！", "？")
 
 

@@ -1,92 +1,121 @@
-"""What a forward pass is given: messages as token blocks, blocks as passes, and which tokens enter the memory."""
+"""What the model sees: which messages of the past are shown in a turn, and which tokens of a prompt are new."""
 
 from dataclasses import dataclass
 
+from deltamem.compare.retrieval import quote, retrieve
+from deltamem.runtime.blocks import GROUP, Block, block, history_groups, join
 from deltamem.runtime.chat import ROLES
 from deltamem.runtime.errors import SessionError
 
-CHUNK = 512  # tokens in one pass: bounds the activations
-GROUP = 2048  # tokens that share one KV while history is written: bounds the KV
+
+@dataclass(frozen=True)
+class Prompt:
+    """What a turn feeds. shown: tokens in the KV before it. history_tokens: tokens of the past, those in `shown` too.
+
+    passages: what was retrieved, with context "rag" only.
+    """
+
+    blocks: list[Block]
+    shown: int
+    history_tokens: int
+    passages: list[str] | None = None
+
+    @property
+    def tokens(self):
+        """Tokens that the answer can see."""
+        return self.shown + sum(map(len, self.blocks))
 
 
 @dataclass(frozen=True)
-class Block:
-    """A run of tokens that belong to one message. write[i] says whether ids[i] enters the memory."""
+class View:
+    """One session's way of showing its messages. by_message: the memory takes whole messages, not tokens."""
 
-    ids: list[int]
-    write: list[bool]
+    chat: object
+    context: str
+    system: str | None
+    recent_turns: int
+    by_message: bool
 
-    def __len__(self):
-        return len(self.ids)
+    def opening(self, write):
+        """Blocks that open every prompt: the conversation's first tokens (no message, so no segment) and the system."""
+        blocks = [block(self.chat.start, write and not self.by_message)] if self.chat.start else []
+        if self.system is not None:
+            blocks.append(block(self.chat.message("system", self.system), write))
+        return blocks
 
+    @property
+    def opening_tokens(self):
+        return sum(map(len, self.opening(False)))
 
-def block(ids, write):
-    """A block with one answer to "does it enter the memory" for all its tokens."""
-    return Block(list(ids), [write] * len(ids))
+    def turn(self, text, past, first, shown):
+        """The Prompt of a turn. past: all earlier messages. first: nothing came before. shown: tokens in the KV."""
+        blocks, history, passages = [], 0, None
+        if self.context != "full" or first:
+            blocks += self.opening(first)
+        if self.context == "full" and not first:
+            history = shown - self.opening_tokens
+        if self.context == "recent":
+            messages = [m for exchange in exchanges(past)[-self.recent_turns :] for m in exchange]
+            again = [self._message(m, False) for m in messages]
+            history = sum(map(len, again))
+            blocks += again
+        question = self._message({"role": "user", "content": text}, True)
+        if self.context == "rag":
+            passages = retrieve(text, past)
+            if passages:
+                header, footer = frame(self.chat, "user")
+                quoted = block(self.chat.text(quote(passages)), False)
+                question = join([block(header, True), quoted, block(self.chat.text(text) + footer, True)])
+                history = len(quoted)
+        # A memory of whole messages takes the question here, and the answer with its header when it is finished.
+        blocks.append(join([question, block(self.chat.reply_header, not self.by_message)]))
+        return Prompt(blocks, shown, history, passages)
 
+    def history(self, messages, first, max_context):
+        """The passes that write messages into the memory, in groups (see history_groups)."""
+        later = [block(self.chat.start, False)] if self.chat.start else []
+        found = [[self._message(m, True) for m in exchange] for exchange in exchanges(messages)]
+        room = min(GROUP, max_context - self.opening_tokens)
+        return history_groups(self.opening(True) if first else later, later, found, self.by_message, room)
 
-def join(blocks):
-    """One block from several."""
-    return Block([i for b in blocks for i in b.ids], [w for b in blocks for w in b.write])
+    def everything(self, step, first):
+        """All tokens of a step as context "full" holds them, all new to the memory."""
+        blocks = self.opening(True) if first else []
+        for message in step.messages:
+            if step.kind == "turn" and message["role"] == "assistant":
+                blocks.append(self.answer(step.reply_ids))
+            else:
+                blocks.append(self._message(message, True))
+        return blocks
 
+    def answer(self, ids):
+        """The whole message of an answer that was generated."""
+        return block([*self.chat.reply_header, *ids, *self.chat.reply_footer], True)
 
-def cut(whole, size):
-    """Parts of at most `size` tokens; none of an empty block."""
-    return [Block(whole.ids[i : i + size], whole.write[i : i + size]) for i in range(0, len(whole), size)]
-
-
-def passes(blocks, by_message):
-    """The passes that feed `blocks` in order, on one KV.
-
-    Token writes do not care about message borders: equal chunks of CHUNK tokens. Segment writes need each message in
-    a pass of its own, since a pass reads the state from before it; only a message over GROUP tokens is cut, and then
-    each part is a segment.
-    """
-    if by_message:
-        return [part for b in blocks for part in cut(b, GROUP)]
-    return cut(join(blocks), CHUNK)
-
-
-def history_groups(opening, start, exchanges, by_message, room):
-    """Passes that write history, grouped by shared KV: one group per exchange, more when it is over `room` tokens.
-
-    opening: blocks in front of the first exchange. start: ids in front of every later group, shown but not written.
-    exchanges: a list of blocks per exchange. Returns a list of groups, each a list of blocks (one pass each).
-    """
-    groups, lead = [], list(opening)
-    for blocks in exchanges:
-        groups_here, used = [[]], 0
-        for part in (p for b in (blocks if by_message else [join(blocks)]) for p in cut(b, room)):
-            if used + len(part) > room:
-                groups_here.append([])
-                used = 0
-            groups_here[-1].append(part)
-            used += len(part)
-        for parts in groups_here:
-            groups.append(passes([*lead, *parts], by_message))
-            lead = [block(start, False)]
-    return groups
-
-
-def frame(chat, role):
-    """(header, footer) ids of a role's messages: what two messages of different text have in common."""
-    a, b = chat.message(role, "a"), chat.message(role, "b")
-    head = next(i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y)
-    tail = next(i for i, (x, y) in enumerate(zip(a[::-1], b[::-1], strict=False)) if x != y)
-    return a[:head], a[len(a) - tail :]
+    def _message(self, message, write):
+        return block(self.chat.message(message["role"], message["content"]), write)
 
 
 def exchanges(messages):
     """Messages in groups of system messages, a user message and the answer to it, each part optional."""
     rank = {"system": 0, "user": 1, "assistant": 2}
-    found = []
+    found, last = [], 2
     for message in messages:
-        last = rank[found[-1][-1]["role"]] if found else 2
-        if found and (rank[message["role"]] > last or message["role"] == "system" and last == 0):
+        now = rank[message["role"]]
+        if found and (now > last or now == last == 0):
             found[-1].append(message)
         else:
             found.append([message])
+        last = now
     return found
+
+
+def frame(chat, role):
+    """(header, footer) ids of a role's messages: what messages of different text have in common."""
+    a, b = chat.message(role, "a"), chat.message(role, "b")
+    head = next(i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y)
+    tail = next(i for i, (x, y) in enumerate(zip(a[::-1], b[::-1], strict=False)) if x != y)
+    return a[:head], a[len(a) - tail :]
 
 
 def check_text(text, what="The message"):
@@ -95,7 +124,7 @@ def check_text(text, what="The message"):
         raise SessionError(f"{what} is of type {type(text).__name__}; give a string.")
     if not text.strip():
         raise SessionError(f"{what} is empty; write at least one visible character.")
-    # Half a surrogate pair cannot be written as UTF-8, and NUL ends strings elsewhere: both as the encoder does it.
+    # Half a surrogate pair cannot be written as UTF-8, and NUL ends strings elsewhere: replaced as the encoder does.
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").replace("\0", "\ufffd")
 
 
@@ -111,7 +140,7 @@ def check_messages(messages_or_text):
     checked = []
     for index, message in enumerate(messages_or_text):
         if not isinstance(message, dict) or not {"role", "content"} <= message.keys():
-            raise SessionError(f'Message {index} of the history is not a dict with "role" and "content".')
+            raise SessionError(f'Message {index} of the history is no dict with "role" and "content"; give one.')
         role = message["role"]
         if role not in ROLES:
             raise SessionError(f"Message {index} of the history has the role {role!r}; use one of {', '.join(ROLES)}.")

@@ -42,6 +42,11 @@ class Step:
     snapshot: Snapshot | None = None
     stats: dict = field(default_factory=dict)
 
+    @property
+    def written_tokens(self):
+        """Tokens that the step wrote into the memory."""
+        return self.snapshot.written_tokens if self.snapshot else 0
+
 
 def empty_snapshot(adapter):
     """The memory before anything was written."""
@@ -51,19 +56,21 @@ def empty_snapshot(adapter):
     return Snapshot("start", list(adapter.layers), stack, nothing, nothing.copy(), 0)
 
 
+def step_label(kind, earlier):
+    """Name of a step after `earlier` ones of its kind: "history", "history 2", "turn 1" …"""
+    return kind if kind == "history" and not earlier else f"{kind} {earlier + 1}"
+
+
 def take_snapshot(label, adapter, states, gates, written_tokens):
     """Copy states ({module: [1, H, r, r]}) and gate means to the CPU."""
     layers = list(adapter.layers)
-    states = {**adapter.empty_states(1, "cpu"), **states}
     stack = _stack(states, layers)
-    beta, lam = gate_means(gates, layers, stack.shape[:-1])
+    beta, lam = (
+        _stack(means, layers) if means else np.full(stack.shape[:-1], np.nan, np.float32) for means in gates.means()
+    )
     return Snapshot(label, layers, stack, beta, lam, written_tokens)
 
 
-def gate_means(gates, layers, shape):
-    """(beta, lam), each [L, H, r] float32, from a Binding's gate sums; NaN when nothing was written."""
-    raise NotImplementedError
-
-
-def _stack(states, layers):
-    return torch.stack([states[name][0].detach().float().cpu() for name in layers]).numpy().copy()
+def _stack(tensors, layers):
+    """[1, ...] tensors of each layer as one CPU array [L, ...]."""
+    return torch.stack([tensors[name][0].detach().float() for name in layers]).cpu().numpy()

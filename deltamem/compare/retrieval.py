@@ -1,0 +1,57 @@
+"""BM25 retrieval over earlier messages, for the arm that sees retrieved passages."""
+
+import re
+
+import bm25s
+import numpy as np
+
+PASSAGE_CHARACTERS = 600
+# Scripts written without spaces count character by character, everything else word by word.
+_WORDS = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\W\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]+")
+_BREAKS = ("\n\n", "\n", ". ", "? ", "! ", "。", " ")
+
+
+def retrieve(query, messages, top=4):
+    """The passages of `messages` ({"role", "content"} dicts) that share most with `query`, at most `top` of them.
+
+    Returns strings "role: text" of about PASSAGE_CHARACTERS at most, in the order of the conversation. Passages that
+    share no word with the query are left out, so the list may be empty.
+    """
+    passages = [f"{m['role']}: {part}" for m in messages for part in split_text(m["content"])]
+    # The role is not searched: "user" in a question should not find every user message.
+    words = [_words(passage.partition(": ")[2]) for passage in passages]
+    known = [i for i, found in enumerate(words) if found]
+    question = _words(query)
+    if not known or not question:
+        return []
+    index = bm25s.BM25()
+    index.index([words[i] for i in known], show_progress=False)
+    scores = index.get_scores(question)
+    best = np.argsort(-scores, kind="stable")[:top]
+    return [passages[known[i]] for i in sorted(best) if scores[i] > 0]
+
+
+def split_text(text, size=PASSAGE_CHARACTERS):
+    """Pieces of at most `size` characters, cut at a paragraph, line, sentence or word where there is one."""
+    pieces, start = [], 0
+    while len(text) - start > size:
+        end = start + size
+        for mark in _BREAKS:
+            # Not in the first half: a piece too short to say anything is worth less than a clean cut.
+            found = text.rfind(mark, start + size // 2, end)
+            if found >= 0:
+                end = found + len(mark)
+                break
+        pieces.append(text[start:end].strip())
+        start = end
+    return [piece for piece in [*pieces, text[start:].strip()] if piece]
+
+
+def quote(passages):
+    """The block put in front of the question: every line of a passage starts with "> "."""
+    lines = ["> " + line for passage in passages for line in passage.splitlines() if line.strip()]
+    return "Excerpts from earlier messages:\n" + "\n".join(lines) + "\n\n"
+
+
+def _words(text):
+    return _WORDS.findall(text.lower())

@@ -1,0 +1,356 @@
+"""A conversation with one model: its memory state, its KV, and how to take steps forward, back and sideways."""
+
+import copy
+import math
+import threading
+from contextlib import contextmanager
+from pathlib import Path
+
+from deltamem.runtime import session_file
+from deltamem.runtime.blocks import GROUP, block, cut, passes
+from deltamem.runtime.engine import Event, Reply, Run, Sampling, cache_bytes, copy_cache, crop_cache, decode
+from deltamem.runtime.errors import SessionError, SessionFileError
+from deltamem.runtime.prompt import View, check_messages, check_text
+from deltamem.runtime.snapshot import Step, empty_snapshot, step_label, take_snapshot
+
+CONTEXTS = ("none", "recent", "rag", "full")
+_REMEDIES = {
+    "none": "shorten the message, or take the long part in as history",
+    "recent": "shorten the message, show fewer recent turns, or use context none or rag",
+    "rag": "shorten the message, or take the long part in as history",
+    "full": "reset the session, or use context none, recent or rag",
+}
+
+
+class Session:
+    """One conversation.
+
+    model: runtime Model; all sessions of a model share its weights.
+    memory: write into and read from an adapter's state. adapter: its label in model.adapters (None: the default).
+    context: what of the past the model sees beside the memory. "none": the current message only. "recent": the last
+        `recent_turns` exchanges. "rag": passages retrieved by BM25. "full": everything. With memory, each token is
+        written once, when it first comes; what is shown again is read-only.
+    system: a system message, visible in every turn and written once. strength: factor on the memory's steer.
+
+    A session is for one caller at a time; different sessions of a model may run in different threads, or step by
+    step in one. Raises SessionError when a setting, or something asked of the session, cannot be honoured.
+    """
+
+    def __init__(self, model, memory=True, context="none", adapter=None, system=None, recent_turns=3, strength=1.0):
+        self.model = model
+        self.memory = bool(memory)
+        self.context = context
+        self.adapter = model.adapter_name if adapter is None else adapter
+        self.system = None if system is None else check_text(system, "The system message")
+        self.recent_turns = recent_turns
+        self.strength = strength
+        self._check_settings(adapter)
+        self._weights = model.adapters[self.adapter] if self.memory else None
+        self._start = empty_snapshot(self._weights) if self.memory else None
+        by_message = self.memory and self._weights.config.memory_write_granularity != "token"
+        self._view = View(model.chat, context, self.system, recent_turns, by_message)
+        if self._view.opening_tokens > model.max_context // 2:
+            raise SessionError(
+                f"The system message takes {self._view.opening_tokens:,} tokens, more than half of the "
+                f"{model.max_context:,} that this model can see; shorten it."
+            )
+        self._steps = []
+        self._cache = None  # context "full" only: the KV kept from turn to turn
+        self._ends = []  # its length after each step that it holds; it may lag behind the steps
+        self._busy = threading.Lock()
+
+    # What has been said
+
+    @property
+    def messages(self):
+        """The turns since the last reset, as {"role", "content"} dicts (copies)."""
+        return [dict(m) for step in self._steps if step.kind == "turn" for m in step.messages]
+
+    @property
+    def history(self):
+        """The preloaded messages (copies)."""
+        return [dict(m) for step in self._steps if step.kind == "history" for m in step.messages]
+
+    @property
+    def snapshots(self):
+        """The memory after the preload (or at the empty start), then after every later step; [] without memory."""
+        if not self.memory:
+            return []
+        first = [] if self._steps and self._steps[0].kind == "history" else [self._start]
+        return first + [step.snapshot for step in self._steps]
+
+    def stats(self):
+        """Settings, counts and sizes: a dict of plain values. "last" holds the stats of the last turn, or None."""
+        turns = [step for step in self._steps if step.kind == "turn"]
+        history = [step for step in self._steps if step.kind == "history"]
+        return {
+            "memory": self.memory,
+            "context": self.context,
+            "adapter": self.adapter if self.memory else None,
+            "variant": self._weights.config.variant if self.memory else None,
+            "system": self.system,
+            "recent_turns": self.recent_turns,
+            "strength": self.strength,
+            "turns": len(turns),
+            "history_messages": sum(len(step.messages) for step in history),
+            "history_written_tokens": sum(step.written_tokens for step in history),
+            "written_tokens": sum(step.written_tokens for step in self._steps),
+            "state_bytes": self._state_bytes,
+            "kv_bytes": cache_bytes(self._cache),
+            "last": copy.deepcopy(turns[-1].stats) if turns else None,
+        }
+
+    # Steps forward
+
+    def preload(self, messages_or_text, progress=None):
+        """Take in history: a list of {"role", "content"} dicts, or one text (told as one user message).
+
+        With memory it is written into the state; what the passes compute beside it is dropped, except under context
+        "full", which keeps the KV. Without memory it is only recorded, for the contexts that show it. May be called
+        again. progress(done_tokens, total_tokens) is called after every pass; when it raises, the session is as
+        before the call.
+        """
+        messages = check_messages(messages_or_text)
+        with self._alone():
+            chat = self.model.chat
+            room = self.model.max_context - len(chat.reply_header) - len(chat.reply_footer) - 1
+            self._check_room(self._full_tokens(Step("history", messages)), room)
+            if not self.memory:
+                self._steps.append(Step("history", messages))
+                return
+            for _ in self._catch_up():
+                pass
+            run = self._run()
+            try:
+                self._write_history(run, messages, progress)
+                self._commit(run, "history", messages)
+            finally:
+                self._keep(run)
+
+    def reply(self, text, max_new_tokens=256, temperature=0.0, top_p=1.0, seed=0):
+        """An iterator of Events: pieces of the answer, then one with the stats.
+
+        Closing the iterator stops at once and keeps the message and the partial answer, properly ended (stop
+        "cancelled"); before the first token of the answer, closing takes the whole turn back. So does any error.
+        """
+        return self._reply(check_text(text), Sampling(max_new_tokens, temperature, top_p, seed))
+
+    def ask(self, text, max_new_tokens=256, temperature=0.0, top_p=1.0, seed=0):
+        """The whole answer as a string."""
+        events = self.reply(text, max_new_tokens, temperature, top_p, seed)
+        return "".join(event.text for event in events if event.kind == "text")
+
+    # Steps back and sideways
+
+    def reset(self):
+        """Forget everything: state, turns and history."""
+        with self._alone():
+            self._steps, self._cache, self._ends = [], None, []
+
+    def undo(self):
+        """Take back the last step, a turn or a preload, exactly. Returns its messages."""
+        with self._alone():
+            if not self._steps:
+                raise SessionError("There is nothing to take back: the session is empty.")
+            step = self._steps.pop()
+            del self._ends[len(self._steps) :]
+            self._trim()
+            return [dict(m) for m in step.messages]
+
+    def branch(self):
+        """An independent copy that goes its own way from here."""
+        with self._alone():
+            other = copy.copy(self)
+            # Steps are never changed, so both keep them; a KV grows in place.
+            other._steps, other._ends = list(self._steps), list(self._ends)
+            other._cache = copy_cache(self._cache)
+            other._busy = threading.Lock()
+            return other
+
+    def save(self, path):
+        """Write the session to one file, atomically. Raises SessionFileError when it cannot be written."""
+        with self._alone():
+            settings = {name: getattr(self, name) for name in session_file.SETTINGS}
+            session_file.save(path, self.model, self._weights, settings, self._steps)
+
+    @classmethod
+    def load(cls, model, path):
+        """A session from a file; everything in it is checked first. Raises SessionFileError."""
+        settings, steps = session_file.load(path, model)
+        try:
+            session = cls(model, **settings)
+            session._steps = steps
+            session._check_room(session._full_tokens(), model.max_context)
+        except SessionError as error:
+            raise SessionFileError(f"{Path(path).name} cannot be loaded: {error}") from error
+        return session
+
+    # How a turn runs
+
+    def _reply(self, text, sampling):
+        with self._alone():
+            stats = yield from self._turn(text, sampling)
+        yield Event("stats", stats=stats)
+
+    def _turn(self, text, sampling):
+        waited = yield from self._catch_up()
+        run = self._run()
+        run.seconds = waited
+        try:
+            with run.timed():
+                past = [m for step in self._steps for m in step.messages]
+                prompt = self._view.turn(text, past, not self._steps, run.length)
+            room = self.model.max_context - len(self.model.chat.reply_footer)
+            self._check_room(prompt.tokens, room - 1)
+            *parts, last = passes(prompt.blocks, run.by_message)
+            for part in parts:
+                run.feed(part)
+                yield Event("text")  # a long prompt can be stopped between passes
+            logits = run.feed(last)
+            reply = Reply()
+            try:
+                yield from decode(run, logits, reply, sampling, room)
+            except GeneratorExit:
+                self._finish(run, prompt, reply, text)
+                raise
+            return self._finish(run, prompt, reply, text)
+        finally:
+            self._keep(run)
+
+    def _finish(self, run, prompt, reply, text):
+        """Feed what the answer still owes, make the turn a step, and return its stats."""
+        footer = self.model.chat.reply_footer
+        if run.by_message:
+            run.crop(prompt.tokens - len(self.model.chat.reply_header))
+            for part in cut(self._view.answer(reply.ids), GROUP):
+                run.feed(part)
+        elif self.memory or self.context == "full":
+            owed = [*reply.ids[run.length - prompt.tokens :], *footer]
+            if owed:
+                run.feed(block(owed, True))
+        stats = {
+            "prompt_tokens": prompt.tokens,
+            "history_tokens": prompt.history_tokens,
+            "written_tokens": run.written,
+            "new_tokens": len(reply.ids),
+            "ttft_s": reply.ttft_s,
+            "tok_s": reply.tok_s,
+            "state_bytes": self._state_bytes,
+            "kv_bytes": cache_bytes(run.cache),
+            "stop": reply.stop,
+        }
+        if prompt.passages is not None:
+            stats["passages"] = prompt.passages
+        messages = [{"role": "user", "content": text}, {"role": "assistant", "content": reply.text}]
+        self._commit(run, "turn", messages, reply.ids, stats)
+        return copy.deepcopy(stats)
+
+    def _write_history(self, run, messages, progress):
+        first, full = not self._steps, self.context == "full"
+        if full:
+            groups = [passes(self._view.everything(Step("history", messages), first), run.by_message)]
+        else:
+            groups = self._view.history(messages, first, self.model.max_context)
+        done, total = 0, sum(len(part) for group in groups for part in group)
+        for group in groups:
+            if not full:
+                run.restart()
+            for part in group:
+                run.feed(part)
+                done += len(part)
+                if progress is not None:
+                    progress(done, total)
+
+    def _commit(self, run, kind, messages, reply_ids=(), stats=None):
+        snapshot = None
+        if self.memory:
+            label = step_label(kind, sum(step.kind == kind for step in self._steps))
+            snapshot = take_snapshot(label, self._weights, run.states, run.binding.gates, run.written)
+        self._steps.append(Step(kind, messages, list(reply_ids), dict(run.states), snapshot, stats or {}))
+        if self.context == "full":
+            self._ends.append(run.length)
+
+    # The KV of context "full"
+
+    def _catch_up(self):
+        """Bring the kept KV up to the last step (after a load, or history that was only recorded).
+
+        The memory of that time is replayed beside it and dropped: everything was written already. Yields an Event
+        per pass; returns the seconds it took.
+        """
+        held = len(self._ends)
+        if self.context != "full" or held == len(self._steps):
+            return 0.0
+        run = self._run(self._steps[held - 1].states if held else {})
+        try:
+            for index in range(held, len(self._steps)):
+                for part in passes(self._view.everything(self._steps[index], index == 0), run.by_message):
+                    run.feed(part)
+                    yield Event("text")
+                self._ends.append(run.length)
+        finally:
+            self._keep(run)
+        return run.seconds
+
+    def _keep(self, run):
+        """Take over a run's KV as far as it belongs to steps; what an unfinished run added goes."""
+        if self.context == "full":
+            self._cache = run.cache
+            self._trim()
+
+    def _trim(self):
+        if self._ends:
+            crop_cache(self._cache, self._ends[-1])
+        else:
+            self._cache = None
+
+    # Small parts
+
+    @property
+    def _state_bytes(self):
+        return self._start.states.nbytes if self.memory else 0
+
+    def _run(self, states=None):
+        """A working copy of the memory (after the last step, unless given) and the KV."""
+        if states is None:
+            states = self._steps[-1].states if self._steps else {}
+        return Run(self.model, self._weights, states, self._cache, self.strength)
+
+    def _check_settings(self, adapter):
+        if self.context not in CONTEXTS:
+            raise SessionError(f"context is {self.context!r}; use one of {', '.join(CONTEXTS)}.")
+        turns, strength = self.recent_turns, self.strength
+        if isinstance(turns, bool) or not isinstance(turns, int) or turns < 1:
+            raise SessionError(f"recent_turns is {turns!r}; it must be a whole number from 1.")
+        if isinstance(strength, bool) or not isinstance(strength, (int, float)) or not 0 <= strength < math.inf:
+            raise SessionError(f"strength is {strength!r}; it must be a number from 0 (1: as trained).")
+        if adapter is not None and adapter not in self.model.adapters:
+            known = ", ".join(self.model.adapters) or "none"
+            raise SessionError(f"The model has no adapter {adapter!r} (it has: {known}); add it to the model first.")
+        if self.memory and self.adapter is None:
+            raise SessionError(
+                "Memory needs an adapter and the model has none; load the model with one, or use memory=False."
+            )
+
+    def _full_tokens(self, *more):
+        """Tokens that the steps, and more to come, take up in the KV that is kept; 0 when none is."""
+        if self.context != "full":
+            return 0
+        steps = [*self._steps, *more]
+        return sum(len(b) for index, step in enumerate(steps) for b in self._view.everything(step, index == 0))
+
+    def _check_room(self, tokens, limit):
+        if tokens > limit:
+            raise SessionError(
+                f"The prompt has {tokens:,} tokens and the model takes at most {limit:,} before its answer; "
+                f"{_REMEDIES[self.context]}."
+            )
+
+    @contextmanager
+    def _alone(self):
+        if not self._busy.acquire(blocking=False):
+            raise SessionError("The session is writing a reply; finish or close it first.")
+        try:
+            yield
+        finally:
+            self._busy.release()

@@ -1,0 +1,247 @@
+"""One file per session: a .safetensors whose metadata holds versioned JSON. Nothing in it is believed unchecked.
+
+Tensors (memory sessions with at least one step): states [S, L, H, r, r], beta and lam [S, L, H, r], float32, for S
+steps and L layers. Metadata: "format", "session" (the JSON), "sha256" of JSON and tensors, against damage. The KV is
+not kept: a session rebuilds it from the messages.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+
+from deltamem.core.atomic import write_atomically
+from deltamem.core.files import adapter_hash
+from deltamem.runtime.engine import STOPS
+from deltamem.runtime.errors import SessionError, SessionFileError
+from deltamem.runtime.prompt import check_messages, check_text
+from deltamem.runtime.snapshot import Snapshot, Step, step_label
+
+FORMAT = "deltamem-session"
+VERSION = 1
+MAX_BYTES = 256 * 2**20
+MAX_HEADER = 100_000_000  # what the safetensors library reads
+SETTINGS = ("memory", "context", "system", "recent_turns", "strength")
+
+_NUMBER = (int, float)
+_TOP = {"version": int, "model": dict, "adapter": (dict, type(None)), "settings": dict, "layers": list, "steps": list}
+_MODEL = {"name": str, "source": str, "commit": (str, type(None)), "fingerprint": str}
+_ADAPTER = {"label": str, "hash": str}
+_SETTINGS = {"memory": bool, "context": str, "system": (str, type(None)), "recent_turns": int, "strength": _NUMBER}
+_STEP = {"kind": str, "messages": list, "reply_ids": list, "written_tokens": int, "stats": dict}
+_MESSAGE = {"role": str, "content": str}
+_COUNTS = ("prompt_tokens", "history_tokens", "written_tokens", "new_tokens", "state_bytes", "kv_bytes")
+_STATS = dict.fromkeys(_COUNTS, int) | {"ttft_s": _NUMBER, "tok_s": _NUMBER, "stop": str}
+
+
+def save(path, model, adapter, settings, steps):
+    """Write a session; the file is the old or the new one, never half of either.
+
+    adapter: the session's Adapter, None without memory. settings: a value for each of SETTINGS.
+    Raises SessionFileError when the file cannot be written or would be too large to read again.
+    """
+    path = Path(path)
+    known = {id(found): label for label, found in model.adapters.items()}
+    content = {
+        "version": VERSION,
+        "model": {name: getattr(model, name) for name in _MODEL},
+        "adapter": adapter and {"label": known.get(id(adapter), adapter.config.variant), "hash": adapter_hash(adapter)},
+        "settings": settings,
+        "layers": list(adapter.layers) if adapter else [],
+        "steps": [{name: getattr(step, name) for name in _STEP} for step in steps],
+    }
+    text = json.dumps(content, ensure_ascii=False, allow_nan=False)
+    tensors = {}
+    if adapter and steps:
+        for name in ("states", "beta", "lam"):
+            tensors[name] = torch.stack([torch.from_numpy(getattr(step.snapshot, name)) for step in steps])
+    metadata = {"format": FORMAT, "session": text, "sha256": _digest(text, tensors)}
+    try:
+        data = safetensors.torch.save(tensors, metadata)
+        header = int.from_bytes(data[:8], "little")
+        if header > MAX_HEADER or len(data) > MAX_BYTES:
+            raise SessionFileError(
+                f"The session takes {len(data):,} bytes, {header:,} of them text; a session file holds at most "
+                f"{MAX_BYTES:,} and {MAX_HEADER:,}. Take back the long history before saving."
+            )
+        write_atomically(path, data)
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise SessionFileError(f"The session cannot be written to {path}: {reason}; choose another place.") from error
+
+
+def load(path, model):
+    """Read and check a file: (settings for Session, with the adapter's label, and its steps).
+
+    Raises SessionFileError, in one sentence, for everything that is wrong; the model is not touched.
+    """
+    path = Path(path)
+    try:
+        return _checked(_read(path), model)
+    except (_Bad, SessionError) as error:
+        raise SessionFileError(f"{path.name} cannot be loaded: {error}") from error
+
+
+class _Bad(Exception):
+    """What is wrong with a file."""
+
+
+def _read(path):
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise _Bad(f"it has {path.stat().st_size:,} bytes and a session file has at most {MAX_BYTES:,}.")
+        return path.read_bytes()
+    except (OSError, ValueError) as error:  # ValueError: a name with a NUL in it
+        raise _Bad(f"{getattr(error, 'strerror', None) or error}; give a file that a session was saved to.") from error
+
+
+def _checked(data, model):
+    content, tensors = _open(data)
+    version = content.get("version") if isinstance(content, dict) else None
+    if type(version) is int and version > VERSION:
+        raise _Bad(f"it has version {version} and this release reads up to {VERSION}; update the project.")
+    _object(content, _TOP, "The file")
+    if version != VERSION:
+        raise _Bad(f"it has version {version}, which never was; the file is damaged.")
+    _object(content["model"], _MODEL, "The model")
+    _object(content["settings"], _SETTINGS, "The settings")
+    settings = dict(content["settings"])
+    _check_model(content["model"], model)
+    adapter = None
+    if settings["memory"] != (content["adapter"] is not None):
+        raise _Bad("it has a memory without an adapter, or the other way round; the file is damaged.")
+    if settings["memory"]:
+        _object(content["adapter"], _ADAPTER, "The adapter")
+        settings["adapter"], adapter = _find_adapter(content["adapter"], model)
+    if content["layers"] != (list(adapter.layers) if adapter else []):
+        raise _Bad("its layers are not those of the adapter; the file is damaged.")
+    steps = [_check_step(step, index, model) for index, step in enumerate(content["steps"])]
+    _check_tensors(tensors, adapter, len(steps))
+    return settings, [_step(step, steps[:i], i, tensors, adapter, model.device) for i, step in enumerate(steps)]
+
+
+def _open(data):
+    """(JSON content, tensors) of the file's bytes, undamaged."""
+    damaged = "it is damaged or no session file; give a file that a session was saved to."
+    size = int.from_bytes(data[:8], "little")
+    if len(data) < 8 or size > min(MAX_HEADER, len(data) - 8):
+        raise _Bad(damaged)
+    try:
+        header = json.loads(data[8 : 8 + size])
+        metadata = header.pop("__metadata__")
+        if metadata.pop("format") != FORMAT or any(entry["dtype"] != "F32" for entry in header.values()):
+            raise _Bad(damaged)
+        tensors = safetensors.torch.load(data)
+        if metadata["sha256"] != _digest(metadata["session"], tensors):
+            raise _Bad("its checksum does not match, so it was damaged; use another copy.")
+        content = json.loads(metadata["session"], parse_constant=_no_constant)
+        json.dumps(content, ensure_ascii=False).encode()  # half a surrogate pair could not be saved again
+        return content, tensors
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, SafetensorError) as error:
+        raise _Bad(damaged) from error
+
+
+def _check_model(saved, model):
+    if saved["fingerprint"] != model.fingerprint:
+        raise _Bad(
+            f"it belongs to the backbone {saved['name']} ({saved['fingerprint'][:12]}) and the loaded one is "
+            f"{model.name} ({model.fingerprint[:12]}); load that backbone."
+        )
+
+
+def _find_adapter(saved, model):
+    """(label, Adapter) of the saved weights, whatever they are called here."""
+    for label, adapter in model.adapters.items():
+        if adapter_hash(adapter) == saved["hash"]:
+            return label, adapter
+    raise _Bad(
+        f"it needs the adapter {saved['label']} ({saved['hash'][:12]}), which the loaded model does not have; "
+        "load the model with that adapter."
+    )
+
+
+def _check_step(step, index, model):
+    """The step's JSON with its texts in the form sessions keep them."""
+    where = f"Step {index}"
+    _object(step, _STEP, where)
+    for message in step["messages"]:
+        _object(message, _MESSAGE, f"A message of step {index}")
+    if step["written_tokens"] < 0:
+        raise _Bad(f"step {index} has written {step['written_tokens']} tokens; the file is damaged.")
+    if step["kind"] == "history":
+        if step["reply_ids"] or step["stats"]:
+            raise _Bad(f"step {index} is history with an answer; the file is damaged.")
+        return step | {"messages": check_messages(step["messages"])}
+    if step["kind"] != "turn" or [m["role"] for m in step["messages"]] != ["user", "assistant"]:
+        raise _Bad(f"step {index} is neither history nor a turn; the file is damaged.")
+    check_text(step["messages"][0]["content"])
+    vocabulary = model.backbone.get_input_embeddings().num_embeddings
+    for token in step["reply_ids"]:
+        if type(token) is not int or not 0 <= token < vocabulary or token in model.chat.stop_ids:
+            raise _Bad(f"step {index} has a token {str(token)[:20]}, which no answer holds; the file is damaged.")
+    stats = dict(step["stats"])
+    passages = stats.pop("passages", [])
+    _object(stats, _STATS, f"The stats of step {index}")
+    if stats["stop"] not in STOPS:
+        raise _Bad(f"step {index} ended by {stats['stop'][:20]!r}; the file is damaged.")
+    if not isinstance(passages, list) or not all(isinstance(passage, str) for passage in passages):
+        raise _Bad(f"the passages of step {index} are not a list of texts; the file is damaged.")
+    return step
+
+
+def _check_tensors(tensors, adapter, count):
+    expected = {}
+    if adapter and count:
+        config = adapter.config
+        gates = (count, len(adapter.layers), config.num_state_heads, config.rank)
+        expected = {"states": (*gates, config.rank), "beta": gates, "lam": gates}
+    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    if shapes != expected:
+        raise _Bad(f"its tensors are {shapes} and should be {expected}; the file is damaged.")
+    if expected:
+        gates = torch.stack([tensors["beta"], tensors["lam"]])
+        if not tensors["states"].isfinite().all() or not (gates.isnan() | (gates >= 0) & (gates <= 1)).all():
+            raise _Bad("its memory holds values that are no numbers or out of range; the file is damaged.")
+
+
+def _step(step, earlier, index, tensors, adapter, device):
+    written = step["written_tokens"]
+    fields = {name: value for name, value in step.items() if name != "written_tokens"}
+    if adapter is None:
+        return Step(**fields)
+    layers, states = list(adapter.layers), tensors["states"][index]
+    label = step_label(step["kind"], sum(one["kind"] == step["kind"] for one in earlier))
+    beta, lam = (tensors[name][index].numpy() for name in ("beta", "lam"))
+    snapshot = Snapshot(label, layers, states.numpy(), beta, lam, written)
+    on_device = {name: state[None].to(device) for name, state in zip(layers, states, strict=True)}
+    return Step(**fields, states=on_device, snapshot=snapshot)
+
+
+def _object(value, spec, where):
+    """Check that a JSON value is an object with exactly these fields, of these types."""
+    if not isinstance(value, dict):
+        raise _Bad(f"{where} is no JSON object; the file is damaged.")
+    if value.keys() != spec.keys():
+        names = ", ".join(sorted(str(name)[:40] for name in value.keys() ^ spec.keys())[:5])
+        raise _Bad(f"{where} lacks or should not have: {names}; the file is damaged.")
+    for name, kinds in spec.items():
+        found = value[name]
+        wrong = isinstance(found, bool) if kinds is not bool else False
+        if wrong or not isinstance(found, kinds):
+            raise _Bad(f'{where} has "{name}" of type {type(found).__name__}; the file is damaged.')
+        if isinstance(found, _NUMBER) and not -(2**63) < found < 2**63:
+            raise _Bad(f'{where} has "{name}" out of range; the file is damaged.')
+
+
+def _no_constant(name):
+    raise ValueError(f"{name} is no number")
+
+
+def _digest(text, tensors):
+    digest = hashlib.sha256(text.encode())
+    for name in sorted(tensors):
+        digest.update(name.encode() + tensors[name].contiguous().numpy().tobytes())
+    return digest.hexdigest()
