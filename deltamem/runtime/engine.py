@@ -10,6 +10,7 @@ from transformers import DynamicCache
 
 from deltamem.core.binding import Binding, GateSums, bind
 from deltamem.runtime.blocks import block
+from deltamem.runtime.cache import cache_bytes, crop_cache
 from deltamem.runtime.errors import SessionError
 
 STOPS = ("eos", "length", "context", "cancelled")  # how an answer can end
@@ -215,6 +216,22 @@ def decode(run, logits, reply, sampling, room):
         yield Event("text", rest)
 
 
+def turn_stats(run, reply, prompt):
+    """What a turn's last event says (a dict of plain values). prompt: the Prompt that was answered."""
+    stats = {
+        "prompt_tokens": prompt.tokens,
+        "history_tokens": prompt.history_tokens,
+        "written_tokens": run.written,
+        "new_tokens": len(reply.ids),
+        "ttft_s": reply.ttft_s,
+        "tok_s": reply.tok_s,
+        "state_bytes": sum(state.nbytes for state in run.states.values()),
+        "kv_bytes": cache_bytes(run.cache),
+        "stop": reply.stop,
+    }
+    return stats if prompt.passages is None else stats | {"passages": list(prompt.passages)}
+
+
 def sentence_ids(tokens, chat):
     """A running sentence number per token of a block, -1 for tokens that are not written."""
     words = [chat.decode([i]) for i in tokens.ids]
@@ -226,30 +243,6 @@ def sentence_ids(tokens, chat):
         ends = word.strip().endswith(_SENTENCE_ENDS) and (following[:1].isspace() or not word.isascii())
         sentence += "\n" in word or ends
     return ids
-
-
-def cache_bytes(cache):
-    """Bytes of a KV's keys and values; 0 for None."""
-    pairs = [(layer.keys, layer.values) for layer in cache.layers if layer.is_initialized] if cache else []
-    return sum(t.numel() * t.element_size() for pair in pairs for t in pair)
-
-
-def crop_cache(cache, length):
-    """Cut every layer of a KV back to `length` tokens; layers may differ after a pass that failed half-way."""
-    for layer in cache.layers:
-        extra = layer.get_seq_length() - length
-        if extra > 0:
-            layer.crop(-extra)
-
-
-def copy_cache(cache):
-    """An independent copy of a KV; None for None."""
-    if cache is None:
-        return None
-    copy = DynamicCache()
-    for index, layer in enumerate(cache.layers):
-        copy.update(layer.keys, layer.values, index)
-    return copy
 
 
 def _is(value, *kinds):

@@ -3,9 +3,18 @@
 from dataclasses import dataclass
 
 from deltamem.compare.retrieval import quote, retrieve
-from deltamem.runtime.blocks import GROUP, Block, block, history_groups, join
+from deltamem.runtime.blocks import GROUP, Block, block, history_groups, join, passes
 from deltamem.runtime.chat import ROLES
 from deltamem.runtime.errors import SessionError
+from deltamem.runtime.snapshot import Step
+
+CONTEXTS = ("none", "recent", "rag", "full")
+_REMEDIES = {
+    "none": "shorten the message, or take the long part in as history",
+    "recent": "shorten the message, show fewer recent turns, or use context none or rag",
+    "rag": "shorten the message, or take the long part in as history",
+    "full": "reset the session, or use context none, recent or rag",
+}
 
 
 @dataclass(frozen=True)
@@ -28,13 +37,44 @@ class Prompt:
 
 @dataclass(frozen=True)
 class View:
-    """One session's way of showing its messages. by_message: the memory takes whole messages, not tokens."""
+    """One session's way of showing its messages.
+
+    by_message: the memory takes whole messages, not tokens. max_context: tokens that the model can see.
+    Raises SessionError for a context or number of turns that there is not, and a system message that leaves no room.
+    """
 
     chat: object
     context: str
     system: str | None
     recent_turns: int
     by_message: bool
+    max_context: int
+
+    def __post_init__(self):
+        if self.context not in CONTEXTS:
+            raise SessionError(f"context is {self.context!r}; use one of {', '.join(CONTEXTS)}.")
+        turns = self.recent_turns
+        if isinstance(turns, bool) or not isinstance(turns, int) or turns < 1:
+            raise SessionError(f"recent_turns is {turns!r}; it must be a whole number from 1.")
+        if self.opening_tokens > self.max_context // 2:
+            raise SessionError(
+                f"The system message takes {self.opening_tokens:,} tokens, more than half of the "
+                f"{self.max_context:,} that this model can see; shorten it."
+            )
+
+    @property
+    def room(self):
+        """Tokens for a prompt and its answer: what the model can see, less what closes the answer."""
+        return self.max_context - len(self.chat.reply_footer)
+
+    def check_room(self, tokens):
+        """Raise SessionError when a prompt leaves no room for a single token of an answer."""
+        limit = self.room - 1
+        if tokens > limit:
+            raise SessionError(
+                f"The prompt has {tokens:,} tokens and the model takes at most {limit:,} before its answer; "
+                f"{_REMEDIES[self.context]}."
+            )
 
     def opening(self, write):
         """Blocks that open every prompt: the conversation's first tokens (no message, so no segment) and the system."""
@@ -71,11 +111,13 @@ class View:
         blocks.append(join([question, block(self.chat.reply_header, not self.by_message)]))
         return Prompt(blocks, shown, history, passages)
 
-    def history(self, messages, first, max_context):
-        """The passes that write messages into the memory, in groups (see history_groups)."""
+    def history(self, messages, first):
+        """The passes that write messages into the memory, in groups of one KV each (see history_groups)."""
+        if self.context == "full":
+            return [passes(self.everything(Step("history", messages), first), self.by_message)]
         later = [block(self.chat.start, False)] if self.chat.start else []
         found = [[self._message(m, True) for m in exchange] for exchange in exchanges(messages)]
-        room = min(GROUP, max_context - self.opening_tokens)
+        room = min(GROUP, self.max_context - self.opening_tokens)
         return history_groups(self.opening(True) if first else later, later, found, self.by_message, room)
 
     def everything(self, step, first):
@@ -87,6 +129,12 @@ class View:
             else:
                 blocks.append(self._message(message, True))
         return blocks
+
+    def kept_tokens(self, steps):
+        """Length of the KV that is kept after these steps: of all of them with context "full", else 0."""
+        if self.context != "full":
+            return 0
+        return sum(len(b) for index, step in enumerate(steps) for b in self.everything(step, index == 0))
 
     def answer(self, ids):
         """The whole message of an answer that was generated."""

@@ -8,18 +8,11 @@ from pathlib import Path
 
 from deltamem.runtime import session_file
 from deltamem.runtime.blocks import GROUP, block, cut, passes
-from deltamem.runtime.engine import Event, Reply, Run, Sampling, cache_bytes, copy_cache, crop_cache, decode
+from deltamem.runtime.cache import KeptCache, cache_bytes
+from deltamem.runtime.engine import Event, Reply, Run, Sampling, decode, turn_stats
 from deltamem.runtime.errors import SessionError, SessionFileError
 from deltamem.runtime.prompt import View, check_messages, check_text
 from deltamem.runtime.snapshot import Step, empty_snapshot, step_label, take_snapshot
-
-CONTEXTS = ("none", "recent", "rag", "full")
-_REMEDIES = {
-    "none": "shorten the message, or take the long part in as history",
-    "recent": "shorten the message, show fewer recent turns, or use context none or rag",
-    "rag": "shorten the message, or take the long part in as history",
-    "full": "reset the session, or use context none, recent or rag",
-}
 
 
 class Session:
@@ -37,6 +30,11 @@ class Session:
     """
 
     def __init__(self, model, memory=True, context="none", adapter=None, system=None, recent_turns=3, strength=1.0):
+        if isinstance(strength, bool) or not isinstance(strength, (int, float)) or not 0 <= strength < math.inf:
+            raise SessionError(f"strength is {strength!r}; it must be a number from 0 (1: as trained).")
+        if adapter is not None and adapter not in model.adapters:
+            known = ", ".join(model.adapters) or "none"
+            raise SessionError(f"The model has no adapter {adapter!r} (it has: {known}); add it to the model first.")
         self.model = model
         self.memory = bool(memory)
         self.context = context
@@ -44,19 +42,16 @@ class Session:
         self.system = None if system is None else check_text(system, "The system message")
         self.recent_turns = recent_turns
         self.strength = strength
-        self._check_settings(adapter)
+        if self.memory and self.adapter is None:
+            raise SessionError(
+                "Memory needs an adapter and the model has none; load the model with one, or use memory=False."
+            )
         self._weights = model.adapters[self.adapter] if self.memory else None
         self._start = empty_snapshot(self._weights) if self.memory else None
         by_message = self.memory and self._weights.config.memory_write_granularity != "token"
-        self._view = View(model.chat, context, self.system, recent_turns, by_message)
-        if self._view.opening_tokens > model.max_context // 2:
-            raise SessionError(
-                f"The system message takes {self._view.opening_tokens:,} tokens, more than half of the "
-                f"{model.max_context:,} that this model can see; shorten it."
-            )
+        self._view = View(model.chat, context, self.system, recent_turns, by_message, model.max_context)
         self._steps = []
-        self._cache = None  # context "full" only: the KV kept from turn to turn
-        self._ends = []  # its length after each step that it holds; it may lag behind the steps
+        self._kept = KeptCache()  # stays empty unless the context is "full"
         self._busy = threading.Lock()
 
     # What has been said
@@ -64,12 +59,12 @@ class Session:
     @property
     def messages(self):
         """The turns since the last reset, as {"role", "content"} dicts (copies)."""
-        return [dict(m) for step in self._steps if step.kind == "turn" for m in step.messages]
+        return self._said("turn")
 
     @property
     def history(self):
         """The preloaded messages (copies)."""
-        return [dict(m) for step in self._steps if step.kind == "history" for m in step.messages]
+        return self._said("history")
 
     @property
     def snapshots(self):
@@ -95,8 +90,8 @@ class Session:
             "history_messages": sum(len(step.messages) for step in history),
             "history_written_tokens": sum(step.written_tokens for step in history),
             "written_tokens": sum(step.written_tokens for step in self._steps),
-            "state_bytes": self._state_bytes,
-            "kv_bytes": cache_bytes(self._cache),
+            "state_bytes": self._start.states.nbytes if self.memory else 0,
+            "kv_bytes": cache_bytes(self._kept.cache),
             "last": copy.deepcopy(turns[-1].stats) if turns else None,
         }
 
@@ -112,9 +107,8 @@ class Session:
         """
         messages = check_messages(messages_or_text)
         with self._alone():
-            chat = self.model.chat
-            room = self.model.max_context - len(chat.reply_header) - len(chat.reply_footer) - 1
-            self._check_room(self._full_tokens(Step("history", messages)), room)
+            shown = self._view.kept_tokens([*self._steps, Step("history", messages)])
+            self._view.check_room(shown + len(self.model.chat.reply_header))
             if not self.memory:
                 self._steps.append(Step("history", messages))
                 return
@@ -145,7 +139,7 @@ class Session:
     def reset(self):
         """Forget everything: state, turns and history."""
         with self._alone():
-            self._steps, self._cache, self._ends = [], None, []
+            self._steps, self._kept = [], KeptCache()
 
     def undo(self):
         """Take back the last step, a turn or a preload, exactly. Returns its messages."""
@@ -153,17 +147,15 @@ class Session:
             if not self._steps:
                 raise SessionError("There is nothing to take back: the session is empty.")
             step = self._steps.pop()
-            del self._ends[len(self._steps) :]
-            self._trim()
+            self._kept.cut(len(self._steps))
             return [dict(m) for m in step.messages]
 
     def branch(self):
         """An independent copy that goes its own way from here."""
         with self._alone():
             other = copy.copy(self)
-            # Steps are never changed, so both keep them; a KV grows in place.
-            other._steps, other._ends = list(self._steps), list(self._ends)
-            other._cache = copy_cache(self._cache)
+            other._steps = list(self._steps)  # steps themselves are never changed, so both keep them
+            other._kept = self._kept.copy()
             other._busy = threading.Lock()
             return other
 
@@ -180,9 +172,13 @@ class Session:
         try:
             session = cls(model, **settings)
             session._steps = steps
-            session._check_room(session._full_tokens(), model.max_context)
         except SessionError as error:
             raise SessionFileError(f"{Path(path).name} cannot be loaded: {error}") from error
+        if (shown := session._view.kept_tokens(steps)) > model.max_context:
+            raise SessionFileError(
+                f"{Path(path).name} cannot be loaded: it shows {shown:,} tokens and the model can see "
+                f"{model.max_context:,}; load it with the model it was saved with."
+            )
         return session
 
     # How a turn runs
@@ -200,8 +196,7 @@ class Session:
             with run.timed():
                 past = [m for step in self._steps for m in step.messages]
                 prompt = self._view.turn(text, past, not self._steps, run.length)
-            room = self.model.max_context - len(self.model.chat.reply_footer)
-            self._check_room(prompt.tokens, room - 1)
+            self._view.check_room(prompt.tokens)
             *parts, last = passes(prompt.blocks, run.by_message)
             for part in parts:
                 run.feed(part)
@@ -209,7 +204,7 @@ class Session:
             logits = run.feed(last)
             reply = Reply()
             try:
-                yield from decode(run, logits, reply, sampling, room)
+                yield from decode(run, logits, reply, sampling, self._view.room)
             except GeneratorExit:
                 self._finish(run, prompt, reply, text)
                 raise
@@ -219,41 +214,25 @@ class Session:
 
     def _finish(self, run, prompt, reply, text):
         """Feed what the answer still owes, make the turn a step, and return its stats."""
-        footer = self.model.chat.reply_footer
+        chat = self.model.chat
         if run.by_message:
-            run.crop(prompt.tokens - len(self.model.chat.reply_header))
+            run.crop(prompt.tokens - len(chat.reply_header))
             for part in cut(self._view.answer(reply.ids), GROUP):
                 run.feed(part)
         elif self.memory or self.context == "full":
-            owed = [*reply.ids[run.length - prompt.tokens :], *footer]
+            owed = [*reply.ids[run.length - prompt.tokens :], *chat.reply_footer]
             if owed:
                 run.feed(block(owed, True))
-        stats = {
-            "prompt_tokens": prompt.tokens,
-            "history_tokens": prompt.history_tokens,
-            "written_tokens": run.written,
-            "new_tokens": len(reply.ids),
-            "ttft_s": reply.ttft_s,
-            "tok_s": reply.tok_s,
-            "state_bytes": self._state_bytes,
-            "kv_bytes": cache_bytes(run.cache),
-            "stop": reply.stop,
-        }
-        if prompt.passages is not None:
-            stats["passages"] = prompt.passages
+        stats = turn_stats(run, reply, prompt)
         messages = [{"role": "user", "content": text}, {"role": "assistant", "content": reply.text}]
         self._commit(run, "turn", messages, reply.ids, stats)
         return copy.deepcopy(stats)
 
     def _write_history(self, run, messages, progress):
-        first, full = not self._steps, self.context == "full"
-        if full:
-            groups = [passes(self._view.everything(Step("history", messages), first), run.by_message)]
-        else:
-            groups = self._view.history(messages, first, self.model.max_context)
+        groups = self._view.history(messages, not self._steps)
         done, total = 0, sum(len(part) for group in groups for part in group)
         for group in groups:
-            if not full:
+            if self.context != "full":
                 run.restart()
             for part in group:
                 run.feed(part)
@@ -268,7 +247,7 @@ class Session:
             snapshot = take_snapshot(label, self._weights, run.states, run.binding.gates, run.written)
         self._steps.append(Step(kind, messages, list(reply_ids), dict(run.states), snapshot, stats or {}))
         if self.context == "full":
-            self._ends.append(run.length)
+            self._kept.ends.append(run.length)
 
     # The KV of context "full"
 
@@ -278,7 +257,7 @@ class Session:
         The memory of that time is replayed beside it and dropped: everything was written already. Yields an Event
         per pass; returns the seconds it took.
         """
-        held = len(self._ends)
+        held = len(self._kept.ends)
         if self.context != "full" or held == len(self._steps):
             return 0.0
         run = self._run(self._steps[held - 1].states if held else {})
@@ -287,64 +266,25 @@ class Session:
                 for part in passes(self._view.everything(self._steps[index], index == 0), run.by_message):
                     run.feed(part)
                     yield Event("text")
-                self._ends.append(run.length)
+                self._kept.ends.append(run.length)
         finally:
             self._keep(run)
         return run.seconds
 
     def _keep(self, run):
-        """Take over a run's KV as far as it belongs to steps; what an unfinished run added goes."""
         if self.context == "full":
-            self._cache = run.cache
-            self._trim()
-
-    def _trim(self):
-        if self._ends:
-            crop_cache(self._cache, self._ends[-1])
-        else:
-            self._cache = None
+            self._kept.take(run.cache)
 
     # Small parts
 
-    @property
-    def _state_bytes(self):
-        return self._start.states.nbytes if self.memory else 0
+    def _said(self, kind):
+        return [dict(m) for step in self._steps if step.kind == kind for m in step.messages]
 
     def _run(self, states=None):
         """A working copy of the memory (after the last step, unless given) and the KV."""
         if states is None:
             states = self._steps[-1].states if self._steps else {}
-        return Run(self.model, self._weights, states, self._cache, self.strength)
-
-    def _check_settings(self, adapter):
-        if self.context not in CONTEXTS:
-            raise SessionError(f"context is {self.context!r}; use one of {', '.join(CONTEXTS)}.")
-        turns, strength = self.recent_turns, self.strength
-        if isinstance(turns, bool) or not isinstance(turns, int) or turns < 1:
-            raise SessionError(f"recent_turns is {turns!r}; it must be a whole number from 1.")
-        if isinstance(strength, bool) or not isinstance(strength, (int, float)) or not 0 <= strength < math.inf:
-            raise SessionError(f"strength is {strength!r}; it must be a number from 0 (1: as trained).")
-        if adapter is not None and adapter not in self.model.adapters:
-            known = ", ".join(self.model.adapters) or "none"
-            raise SessionError(f"The model has no adapter {adapter!r} (it has: {known}); add it to the model first.")
-        if self.memory and self.adapter is None:
-            raise SessionError(
-                "Memory needs an adapter and the model has none; load the model with one, or use memory=False."
-            )
-
-    def _full_tokens(self, *more):
-        """Tokens that the steps, and more to come, take up in the KV that is kept; 0 when none is."""
-        if self.context != "full":
-            return 0
-        steps = [*self._steps, *more]
-        return sum(len(b) for index, step in enumerate(steps) for b in self._view.everything(step, index == 0))
-
-    def _check_room(self, tokens, limit):
-        if tokens > limit:
-            raise SessionError(
-                f"The prompt has {tokens:,} tokens and the model takes at most {limit:,} before its answer; "
-                f"{_REMEDIES[self.context]}."
-            )
+        return Run(self.model, self._weights, states, self._kept.cache, self.strength)
 
     @contextmanager
     def _alone(self):

@@ -103,7 +103,7 @@ def test_full_shows_everything_and_processes_it_once(model, sent, label):
     for question, ids in zip(("Who?", "How are you?"), replies, strict=True):
         everything += told(chat, {"role": "user", "content": question})
         everything += [*chat.reply_header, *ids, *chat.reply_footer]
-    assert session._cache.get_seq_length() == len(everything)
+    assert session._kept.cache.get_seq_length() == len(everything)
     if label == "SSW":
         assert sent.written == everything, "the answer is fed again, and written only then"
     else:
@@ -320,7 +320,7 @@ def test_stop_kinds_reach_the_stats(model, monkeypatch):
     small = dataclasses.replace(model, max_context=40)
     session = Session(small, context="full")
     *_, last = session.reply("Who?", max_new_tokens=80)
-    assert last.stats["stop"] == "context" and session._cache.get_seq_length() == 40
+    assert last.stats["stop"] == "context" and session._kept.cache.get_seq_length() == 40
     with pytest.raises(SessionError, match=r"\d+ tokens .* at most \d+ before its answer; reset the session"):
         session.ask("Who?")
     assert len(session.messages) == 2

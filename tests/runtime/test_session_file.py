@@ -280,5 +280,5 @@ def test_forged_tensors_are_refused(model, saved, tmp_path, change, words):
 def test_a_full_context_that_does_not_fit_is_refused(model, tmp_path):
     session = talk(model, context="full")
     session.save(tmp_path / "s.safetensors")
-    with pytest.raises(SessionFileError, match="tokens and the model takes at most 50"):
+    with pytest.raises(SessionFileError, match="shows .* tokens and the model can see 50; load"):
         Session.load(dataclasses.replace(model, max_context=50), tmp_path / "s.safetensors")
