@@ -58,17 +58,22 @@ def hook_backbone(model: nn.Module) -> BackboneHooks:
     """Hook the model once, so that `bind` can run any adapter on it. Without a binding the backbone runs alone.
 
     Raises:
-        ConfigError: the model has no attention module with the four projections.
+        ConfigError: the model has no attention module with the four projections, or was hooked under other names.
     """
     base = base_of(model)
+    modules = attention_modules(model)
+    if not modules:
+        raise ConfigError(
+            f"{type(model).__name__} has no attention module with q_proj, k_proj, v_proj and o_proj; "
+            f"δ-mem needs all four (Qwen3, SmolLM3, Llama, Qwen2 and Mistral have them)"
+        )
     if not hasattr(base, "_delta_mem"):
-        modules = attention_modules(model)
-        if not modules:
-            raise ConfigError(
-                f"{type(model).__name__} has no attention module with q_proj, k_proj, v_proj and o_proj; "
-                f"δ-mem needs all four (Qwen3, SmolLM3, Llama, Qwen2 and Mistral have them)"
-            )
         base._delta_mem = BackboneHooks(base, modules)
+    elif base._delta_mem.names != modules.keys():
+        raise ConfigError(
+            "this model was hooked through its outer or inner model, under other module names; "
+            "use the same model object throughout, or call detach_delta_mem on it first"
+        )
     if hasattr(type(model), "prepare_inputs_for_generation"):
         model.prepare_inputs_for_generation = types.MethodType(prepare_inputs, model)
     return base._delta_mem
@@ -106,7 +111,7 @@ def check_fit(model: nn.Module, adapter: Adapter) -> None:
         if layer.shape != _shape(modules[name])
     ]
     if wrong:
-        raise AdapterError(f"the adapter is for another backbone: widths (hidden, q, k, v, o) differ at {listing(wrong)}")
+        raise AdapterError(f"the adapter is for another backbone; widths (hidden, q, k, v, o) differ: {listing(wrong)}")
 
 
 def attention_modules(model: nn.Module) -> dict[str, nn.Module]:

@@ -108,7 +108,7 @@ def bind(model: nn.Module, binding: Binding | None) -> Iterator[Binding | None]:
     if binding is not None:
         strange = [name for name in binding.adapter.layers if name not in hooks.names]
         if strange:
-            raise StateError(f"the adapter names modules that this model lacks: {listing(strange)}; use its own adapter")
+            raise StateError(f"the adapter is for another backbone: this one has no {listing(strange)}")
     token = _BOUND.set({**(_BOUND.get() or {}), id(base): binding})
     try:
         yield binding

@@ -157,7 +157,7 @@ def _read_tensors(folder: Path, numbers: int, count: int) -> dict[str, Tensor]:
             return safetensors.torch.load_file(path)
         tensors = torch.load(path, map_location="cpu", weights_only=True)
     except (SafetensorError, pickle.UnpicklingError, RuntimeError, OSError, EOFError, ValueError, KeyError) as error:
-        raise AdapterError(f"cannot read {path}: {_first_line(error)}; the file is damaged or not plain tensors") from error
+        raise AdapterError(f"cannot read {path}: {_first_line(error)}; it is damaged or not plain tensors") from error
     if not isinstance(tensors, dict) or not all(
         isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in tensors.items()
     ):

@@ -1,6 +1,7 @@
-"""The hooks that carry a binding through a backbone's forward pass. Modules keep no state: a pass lives in a ContextVar."""
+"""The hooks that carry a binding through a backbone's forward pass; what a pass needs lives in a ContextVar."""
 
 import inspect
+from contextlib import AbstractContextManager, nullcontext
 from contextvars import ContextVar
 from functools import partial
 from typing import Any
@@ -62,6 +63,7 @@ class Pass:
                 self.binding.gates.add(name, gates)
 
 
+NOTHING = nullcontext()
 _PASS: ContextVar[Pass | None] = ContextVar("delta_mem_pass", default=None)
 
 
@@ -106,7 +108,7 @@ class BackboneHooks:
         if base.training and torch.is_grad_enabled() and getattr(base, "gradient_checkpointing", False):
             raise StateError(
                 "gradient checkpointing runs layers again outside the pass, where the memory is not at hand; "
-                "call model.gradient_checkpointing_disable()"
+                "turn gradient checkpointing off"
             )
         inputs = given.get("input_ids")
         if inputs is None:
@@ -138,7 +140,7 @@ class BackboneHooks:
             return
         x = kwargs["hidden_states"] if "hidden_states" in kwargs else args[0]
         state = current.state(name, layer, x)
-        with _full_precision(x):
+        with full_precision(x):
             reads, after, gates = layer(x, state, current.plan)
         current.reads[name] = reads
         if after is not state:
@@ -150,7 +152,7 @@ class BackboneHooks:
         current, layer = self._current(name)
         if layer is None or head not in layer.config.delta_heads:
             return None
-        with _full_precision(output):
+        with full_precision(output):
             return layer.steer(head, output, current.reads[name], current.binding.strength)
 
     def _current(self, name: str) -> tuple[Pass | None, DeltaMemLayer | None]:
@@ -164,6 +166,7 @@ def _moved(tensor: Tensor | None, like: Tensor) -> Tensor | None:
     return None if tensor is None else tensor.to(like.device)
 
 
-def _full_precision(like: Tensor) -> torch.autocast:
+def full_precision(like: Tensor) -> AbstractContextManager:
     """Keeps an autocast region of the caller away from the memory's float32."""
-    return torch.autocast(like.device.type, enabled=False)
+    device = like.device.type
+    return torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else NOTHING

@@ -59,7 +59,10 @@ class DeltaMemLayer(nn.Module):
         for name, size in tensor_shapes(config, shape).items():
             if self.is_active(name):
                 self.register_parameter(name, nn.Parameter(torch.zeros(size, dtype=torch.float32, device=device)))
-        self._pack: tuple[tuple, Tensor, Tensor] | None = None
+        self._joined = ["memory_q_proj", "memory_k_proj", "memory_v_proj", "beta_proj", "beta_bias"]
+        if not config.couple_lambda:
+            self._joined += ["lambda_proj", "lambda_bias"]
+        self._pack: tuple[list, Tensor, Tensor] | None = None
 
     def is_active(self, name: str) -> bool:
         """Whether a published tensor takes part in the arithmetic."""
@@ -71,6 +74,7 @@ class DeltaMemLayer(nn.Module):
             moved = fn(tensor)
             return moved if moved.dtype == tensor.dtype else tensor.to(moved.device)
 
+        self._pack = None
         return super()._apply(move_only, recurse)
 
     def forward(self, x: Tensor, state: Tensor, plan: Plan) -> tuple[Tensor, Tensor, Gates | None]:
@@ -112,42 +116,42 @@ class DeltaMemLayer(nn.Module):
             reads: [B, T, H * r] float32, from `forward`.
             strength: factor on the finished correction.
         """
-        delta = F.linear(reads, getattr(self, f"delta_{head}_proj")) * self._factor(head)
-        if head == "o" and self.config.delta_o_rmsnorm:
+        config = self.config
+        delta = F.linear(reads, self._parameters[f"delta_{head}_proj"])
+        factor = config.alpha / config.rank
+        if config.trainable_delta_scale:
+            index = HEADS.index(head) if config.delta_scale_granularity == "head" else 0
+            delta = delta * (torch.sigmoid(self.delta_scale_raw[index]) * (config.delta_scale_max * factor))
+            factor = 1.0
+        if head == "o" and config.delta_o_rmsnorm:
+            delta = delta * factor
             mean_square = delta.square().mean(dim=-1, keepdim=True)
-            delta = delta * torch.rsqrt(mean_square + self.config.delta_o_rmsnorm_eps) * self.delta_o_rmsnorm_weight
-        if strength != 1.0:
-            delta = delta * strength
-        return output + delta.to(output.dtype)
-
-    def _factor(self, head: str) -> float | Tensor:
-        factor = self.config.alpha / self.config.rank
-        if not self.config.trainable_delta_scale:
-            return factor
-        index = HEADS.index(head) if self.config.delta_scale_granularity == "head" else 0
-        return torch.sigmoid(self.delta_scale_raw[index]) * (self.config.delta_scale_max * factor)
+            delta = delta * torch.rsqrt(mean_square + config.delta_o_rmsnorm_eps) * self.delta_o_rmsnorm_weight
+            factor = 1.0
+        if output.dtype != delta.dtype:
+            return output + (delta * (factor * strength)).to(output.dtype)
+        return torch.add(output, delta, alpha=factor * strength)
 
     def _query(self, x: Tensor) -> Tensor:
+        """Memory queries [B, H, T, r] of inputs [B, T, hidden]."""
         q = F.linear(x, self.memory_q_proj).unflatten(-1, (self.config.num_state_heads, self.config.rank))
-        if self.config.normalize_qk:
-            q = F.normalize(torch.tanh(q), dim=-1, eps=1e-6)
-        return q.transpose(1, 2)
+        return self._normalised(q).transpose(1, 2)
 
     def _project(self, x: Tensor) -> tuple[Tensor, ...]:
         """q, k, v, beta, lambda, each [B, H, T, r], of inputs [B, T, hidden]."""
-        config = self.config
-        H, r, width = config.num_state_heads, config.rank, config.width
         weight, bias = self._packed()
-        joint = F.linear(x, weight, bias)
-        qk = joint[..., : 2 * width].unflatten(-1, (2, H, r))
-        if config.normalize_qk:
-            qk = F.normalize(torch.tanh(qk), dim=-1, eps=1e-6)
-        q, k = qk.transpose(1, 3).unbind(2)
-        v = joint[..., 2 * width : 3 * width].unflatten(-1, (H, r)).transpose(1, 2)
-        gates = torch.sigmoid(joint[..., 3 * width :]).unflatten(-1, (-1, H, config.gate_width // H))
-        gates = gates.transpose(1, 3).expand(-1, -1, -1, -1, r)
-        beta = gates[:, :, 0]
-        return q, k, v, beta, (1.0 - beta if config.couple_lambda else gates[:, :, 1])
+        joint = F.linear(x, weight, bias).unflatten(-1, (-1, self.config.num_state_heads, self.config.rank))
+        joint = joint.permute(2, 0, 3, 1, 4)  # [4 or 5, B, H, T, r]
+        q, k = self._normalised(joint[:2]).unbind()
+        gates = torch.sigmoid(joint[3:])
+        beta = gates[0]
+        return q, k, joint[2], beta, (1.0 - beta if self.config.couple_lambda else gates[1])
+
+    def _normalised(self, qk: Tensor) -> Tensor:
+        if not self.config.normalize_qk:
+            return qk
+        qk = torch.tanh(qk)
+        return qk / torch.linalg.vector_norm(qk, dim=-1, keepdim=True).clamp_min(1e-6)
 
     def _scan(
         self, q: Tensor, k: Tensor, v: Tensor, beta: Tensor, lam: Tensor, state: Tensor, written: Tensor | None
@@ -158,27 +162,24 @@ class DeltaMemLayer(nn.Module):
         write = beta
         if written is not None:
             chosen = written[:, None, :, None]
-            keep = torch.where(chosen, keep, 1.0)
-            erase = write = torch.where(chosen, erase, 0.0)
-            if mode == "lambda_outside":
-                write = torch.where(chosen, beta, 0.0)
+            keep, erase, write = (torch.where(chosen, x, rest) for x, rest in ((keep, 1.0), (erase, 0.0), (write, 0.0)))
         return affine_scan(q, k, v, keep, erase, write, state)
 
     def _packed(self) -> tuple[Tensor, Tensor]:
-        """The projections as one matrix and bias: [q; k; v; beta; lambda], each of q, k, v of H * r rows."""
-        weights = [self.memory_q_proj, self.memory_k_proj, self.memory_v_proj, self.beta_proj]
-        biases = [self.beta_bias]
-        if not self.config.couple_lambda:
-            weights.append(self.lambda_proj)
-            biases.append(self.lambda_bias)
-        if any(tensor.requires_grad for tensor in weights + biases):
-            return self._join(weights, biases)
-        # Frozen: join once, again only when a tensor was changed or moved.
-        key = tuple((tensor.data_ptr(), tensor._version) for tensor in weights + biases)
+        """The projections as one matrix [(4 or 5) * H * r, hidden] and bias: q, k, v, beta and, uncoupled, lambda."""
+        tensors = self._parameters
+        if any(tensors[name].requires_grad for name in self._joined):
+            return self._join()
+        # Frozen: join once, again only when a tensor was changed or replaced.
+        key = [(id(tensors[name]), tensors[name]._version) for name in self._joined]
         if self._pack is None or self._pack[0] != key:
             with torch.inference_mode(False), torch.no_grad():
-                self._pack = (key, *self._join(weights, biases))
+                self._pack = (key, *self._join())
         return self._pack[1:]
 
-    def _join(self, weights: list[Tensor], biases: list[Tensor]) -> tuple[Tensor, Tensor]:
+    def _join(self) -> tuple[Tensor, Tensor]:
+        tensors = [self._parameters[name] for name in self._joined]
+        if not self.config.rankwise_gates:  # one gate a head: the same row for each of its r
+            tensors[3:] = [tensor.repeat_interleave(self.config.rank, dim=0) for tensor in tensors[3:]]
+        weights, biases = [t for t in tensors if t.ndim == 2], [t for t in tensors if t.ndim == 1]
         return torch.cat(weights), torch.cat([weights[0].new_zeros(3 * self.config.width), *biases])

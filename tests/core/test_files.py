@@ -1,0 +1,256 @@
+"""Adapter folders: written as published, and nothing unfit gets in or touches the model."""
+
+import json
+import pickle
+import shutil
+
+import pytest
+import safetensors.torch
+import torch
+
+from deltamem.core import (
+    AdapterError,
+    ConfigError,
+    StateError,
+    adapter_hash,
+    attach_delta_mem,
+    load_delta_mem_adapter,
+    read_adapter,
+    resolve_adapter,
+    save_delta_mem_adapter,
+    write_adapter,
+)
+from deltamem.core.files import PICKLE_FILE, TENSOR_FILE
+
+from .golden import CASES, adapter_folder, load_base
+from .tiny import make_adapter, make_ids, make_model
+
+FULL = {
+    "delta_heads": ["q", "k", "v", "o"],
+    "couple_lambda": False,
+    "delta_o_rmsnorm": True,
+    "trainable_delta_scale": True,
+    "delta_scale_granularity": "head",
+    "num_state_heads": 2,
+    "rankwise_gates": False,
+}
+
+
+def same(first, second):
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A copy of a published adapter folder to spoil."""
+    return shutil.copytree(adapter_folder("qwen3_tsw"), tmp_path / "adapter", copy_function=shutil.copyfile)
+
+
+def spoil(folder, change, kind):
+    """Rewrite the folder's tensors, as the published kind of file or as ours."""
+    tensors = torch.load(folder / PICKLE_FILE, weights_only=True)
+    change(tensors)
+    if kind == "pt":
+        torch.save(tensors, folder / PICKLE_FILE)
+    else:
+        (folder / PICKLE_FILE).unlink()
+        safetensors.torch.save_file(tensors, folder / TENSOR_FILE)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_published_folders_round_trip(case, tmp_path):
+    model = load_base(case)
+    load_delta_mem_adapter(model, adapter_folder(case))
+    save_delta_mem_adapter(model, tmp_path)
+    published = torch.load(adapter_folder(case) / PICKLE_FILE, weights_only=True)
+    written = torch.load(tmp_path / PICKLE_FILE, weights_only=True)
+    assert list(written) == list(published) or written.keys() == published.keys()
+    assert same(written, published)
+    assert same(safetensors.torch.load_file(tmp_path / TENSOR_FILE), published)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "delta_mem_adapter.pt",
+        "delta_mem_adapter.safetensors",
+        "delta_mem_config.json",
+    ]
+
+
+@pytest.mark.parametrize("pt", [True, False])
+def test_every_tensor_round_trips(tmp_path, pt):
+    model = make_model()
+    adapter = make_adapter(model, **FULL)
+    write_adapter(adapter, tmp_path, pt=pt)
+    assert (tmp_path / PICKLE_FILE).exists() == pt
+    again = read_adapter(tmp_path, model)
+    assert same(again.state_tensors(), adapter.state_tensors())
+    assert again.config == adapter.config
+    assert adapter_hash(again) == adapter_hash(adapter)
+    assert not any(parameter.requires_grad for parameter in again.parameters())
+
+
+def test_half_precision_files(tmp_path):
+    model = make_model()
+    adapter = make_adapter(model)
+    write_adapter(adapter, tmp_path, dtype=torch.float16, pt=False)
+    again = read_adapter(tmp_path, model)
+    for name, tensor in adapter.state_tensors().items():
+        assert torch.equal(again.state_tensors()[name], tensor.half().float())
+    assert adapter_hash(again) != adapter_hash(adapter)
+
+
+def test_loaded_adapter_is_trainable():
+    model = load_base("qwen3_tsw")
+    names = load_delta_mem_adapter(model, adapter_folder("qwen3_tsw"))
+    assert names == [f"model.layers.{i}.self_attn" for i in range(4)]
+    assert all(parameter.requires_grad for parameter in model.model.layers[0].self_attn.delta_mem.parameters())
+
+
+def test_safetensors_file_is_preferred(folder):
+    tensors = torch.load(folder / PICKLE_FILE, weights_only=True)
+    tensors["model.layers.0.self_attn.beta_bias"] += 1
+    safetensors.torch.save_file(tensors, folder / TENSOR_FILE)
+    adapter = read_adapter(folder, load_base("qwen3_tsw"))
+    assert same(adapter.state_tensors(), tensors)
+
+
+@pytest.mark.parametrize("kind", ["pt", "safetensors"])
+def test_all_problems_in_one_error(folder, kind):
+    def change(tensors):
+        name = "model.layers.{}.self_attn.{}".format
+        del tensors[name(0, "beta_proj")], tensors[name(1, "delta_k_proj")]
+        tensors["surprise"] = torch.zeros(2)
+        tensors[name(0, "memory_q_proj")] = torch.zeros(8, 47)
+        tensors[name(2, "beta_bias")] = torch.zeros(8, dtype=torch.int64)
+        tensors[name(3, "beta_bias")][5] = float("nan")
+        tensors[name(3, "delta_o_proj")][0, 0] = float("inf")
+
+    spoil(folder, change, kind)
+    model = load_base("qwen3_tsw")
+    with torch.no_grad():
+        before = model(make_ids()).logits
+        with pytest.raises(AdapterError) as caught:
+            load_delta_mem_adapter(model, folder)
+        assert torch.equal(model(make_ids()).logits, before)
+    assert not hasattr(model.model, "_delta_mem")
+    message = str(caught.value)
+    for part in (
+        "missing: model.layers.0.self_attn.beta_proj, model.layers.1.self_attn.delta_k_proj",
+        "not expected: surprise",
+        "model.layers.0.self_attn.memory_q_proj [8, 47] instead of [8, 48]",
+        "not floating point: model.layers.2.self_attn.beta_bias",
+        "not finite: model.layers.3.self_attn.delta_o_proj, model.layers.3.self_attn.beta_bias",
+    ):
+        assert part in message
+
+
+def test_wrong_backbone_is_one_short_error():
+    other = make_model(layers=40)
+    with pytest.raises(AdapterError, match=r"missing: .* more \(.* in all\).*trained for this backbone") as caught:
+        read_adapter(adapter_folder("qwen3_tsw"), other)
+    assert len(str(caught.value)) < 3000
+
+
+def test_refused_adapter_keeps_the_attached_one(folder):
+    model = load_base("qwen3_tsw")
+    attach_delta_mem(model, make_adapter(model))
+    with torch.no_grad():
+        model(make_ids())
+    binding = model.model._delta_mem.default
+    spoil(folder, lambda tensors: tensors.popitem(), "pt")
+    with pytest.raises(AdapterError, match="missing"):
+        load_delta_mem_adapter(model, folder)
+    assert model.model._delta_mem.default is binding and binding.states
+
+
+class Payload:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (str(self.path), "w")
+
+
+@pytest.mark.parametrize("save", [torch.save, lambda value, path: path.write_bytes(pickle.dumps(value))])
+def test_pickled_code_is_refused(folder, tmp_path, save):
+    save({"model.layers.0.self_attn.beta_bias": Payload(tmp_path / "executed")}, folder / PICKLE_FILE)
+    with pytest.raises(AdapterError, match="cannot read"):
+        read_adapter(folder, load_base("qwen3_tsw"))
+    assert not (tmp_path / "executed").exists()
+
+
+@pytest.mark.parametrize("name", [PICKLE_FILE, TENSOR_FILE])
+@pytest.mark.parametrize("content", [b"", b"\x08" + 7 * b"\0" + b"notjson!", 500 * b"x", b"PK\x03\x04" + 100 * b"\0"])
+def test_damaged_files_are_refused(folder, name, content):
+    (folder / name).write_bytes(content)
+    with pytest.raises(AdapterError, match="cannot read"):
+        read_adapter(folder, load_base("qwen3_tsw"))
+
+
+@pytest.mark.parametrize("keep", [0.3, 0.999])
+def test_cut_files_are_refused(folder, keep):
+    data = (folder / PICKLE_FILE).read_bytes()
+    (folder / PICKLE_FILE).write_bytes(data[: int(len(data) * keep)])
+    with pytest.raises(AdapterError, match="cannot read"):
+        read_adapter(folder, load_base("qwen3_tsw"))
+
+
+@pytest.mark.parametrize("value", [[1, 2], {"a": 3}, {7: torch.zeros(1)}, torch.zeros(3)])
+def test_other_contents_are_refused(folder, value):
+    torch.save(value, folder / PICKLE_FILE)
+    with pytest.raises(AdapterError, match="not a table of named tensors"):
+        read_adapter(folder, load_base("qwen3_tsw"))
+
+
+def test_oversized_files_are_not_even_read(folder):
+    with open(folder / PICKLE_FILE, "ab") as file:
+        file.truncate(1 << 30)
+    with pytest.raises(AdapterError, match="1,073,741,824 bytes.*at most"):
+        read_adapter(folder, load_base("qwen3_tsw"))
+
+
+def test_folders_without_an_adapter(folder, tmp_path):
+    model = load_base("qwen3_tsw")
+    (folder / PICKLE_FILE).unlink()
+    with pytest.raises(AdapterError, match="neither delta_mem_adapter.safetensors nor delta_mem_adapter.pt"):
+        read_adapter(folder, model)
+    with pytest.raises(ConfigError, match="delta_mem_config.json"):
+        read_adapter(tmp_path, model)
+    with pytest.raises(AdapterError, match="give a folder"):
+        read_adapter(tmp_path / "nowhere", model)
+
+
+def test_configuration_of_another_backbone(folder):
+    config = json.loads((folder / "delta_mem_config.json").read_text())
+    (folder / "delta_mem_config.json").write_text(json.dumps(config | {"target_layers": [30]}))
+    with pytest.raises(AdapterError, match=r"target_layers \[30\]"):
+        read_adapter(folder, load_base("qwen3_tsw"))
+
+
+def test_hub_ids(monkeypatch, folder):
+    asked = []
+
+    def download(name, **kwargs):
+        asked.append((name, kwargs["allow_patterns"]))
+        if name == "owner/gone":
+            raise OSError("no network\nsecond line")
+        return str(folder)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
+    assert resolve_adapter("owner/name") == folder
+    read_adapter("owner/name", load_base("qwen3_tsw"))
+    assert asked[0] == ("owner/name", ["delta_mem_config.json", PICKLE_FILE, TENSOR_FILE])
+    with pytest.raises(AdapterError, match="cannot fetch adapter owner/gone .*no network\\);") as caught:
+        resolve_adapter("owner/gone")
+    assert "second line" not in str(caught.value)
+
+
+def test_saving_needs_an_attached_adapter(tmp_path):
+    with pytest.raises(StateError, match="attach_delta_mem"):
+        save_delta_mem_adapter(make_model(), tmp_path)
+
+
+def test_hash_tells_adapters_apart():
+    model = make_model()
+    first = make_adapter(model)
+    assert adapter_hash(first) == adapter_hash(make_adapter(model))
+    assert adapter_hash(first) != adapter_hash(make_adapter(model, seed=2))
+    assert adapter_hash(first) != adapter_hash(make_adapter(model, alpha=8.0))

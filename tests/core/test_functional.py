@@ -1,0 +1,275 @@
+"""The functional calls: one memory bound to the model, across plain calls and generate()."""
+
+import pytest
+import torch
+
+from deltamem.core import (
+    StateError,
+    attach_delta_mem,
+    collect_delta_mem_state_stats,
+    get_delta_mem_online_state,
+    load_delta_mem_online_state,
+    reset_delta_mem_states,
+    set_delta_mem_write_enabled,
+    set_delta_mem_write_message_ids,
+    set_delta_mem_write_sentence_ids,
+)
+
+from .tiny import make_adapter, make_ids, make_model
+
+NAME = "model.layers.1.self_attn"
+
+
+@pytest.fixture(params=[1, 4], ids=["one head", "four heads"])
+def model(request):
+    model = make_model()
+    attach_delta_mem(model, make_adapter(model, num_state_heads=request.param))
+    with torch.no_grad():
+        yield model
+
+
+@pytest.fixture
+def segments():
+    """A model that writes segments of the given granularity."""
+
+    def make(granularity):
+        model = make_model()
+        attach_delta_mem(model, make_adapter(model, memory_write_granularity=granularity))
+        return model
+
+    with torch.no_grad():
+        yield make
+
+
+def same(first, second):
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_state_carries_over_until_reset(model):
+    first = model(make_ids()).logits
+    assert not torch.equal(model(make_ids()).logits, first)
+    reset_delta_mem_states(model)
+    assert get_delta_mem_online_state(model) == {}
+    assert torch.equal(model(make_ids()).logits, first)
+
+
+def test_generate_writes_across_calls(model):
+    ids = make_ids(1)
+    model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=4, min_new_tokens=4, do_sample=False)
+    first = get_delta_mem_online_state(model)
+    model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=4, min_new_tokens=4, do_sample=False)
+    assert not same(get_delta_mem_online_state(model), first)
+
+
+def test_generate_with_static_cache_and_padding(model):
+    """The 2-D mask counts even where generate() turns it into a 4-D one first."""
+    ids, mask = make_ids(), torch.ones(2, 11, dtype=torch.long)
+    mask[1, :5] = 0
+    results = []
+    for cache in ("dynamic", "static"):
+        reset_delta_mem_states(model)
+        out = model.generate(
+            ids, attention_mask=mask, max_new_tokens=5, min_new_tokens=5, do_sample=False, cache_implementation=cache
+        )
+        results.append((out, get_delta_mem_online_state(model)))
+    assert torch.equal(results[0][0], results[1][0])
+    for name, state in results[0][1].items():
+        torch.testing.assert_close(results[1][1][name], state, atol=1e-4, rtol=1e-4)
+
+
+def test_state_round_trip(model):
+    model(make_ids())
+    kept = get_delta_mem_online_state(model)
+    expected = model(make_ids(seed=3)).logits
+    load_delta_mem_online_state(model, kept)
+    assert same(get_delta_mem_online_state(model), kept)
+    assert torch.equal(model(make_ids(seed=3)).logits, expected)
+    load_delta_mem_online_state(model, {})
+    assert get_delta_mem_online_state(model) == {}
+
+
+def test_returned_states_are_copies(model):
+    model(make_ids())
+    states = get_delta_mem_online_state(model)
+    kept = {name: state.clone() for name, state in states.items()}
+    for state in states.values():
+        state.zero_()
+    assert same(get_delta_mem_online_state(model), kept)
+    load_delta_mem_online_state(model, (given := {name: state.clone() for name, state in kept.items()}))
+    for state in given.values():
+        state.zero_()
+    assert same(get_delta_mem_online_state(model), kept)
+
+
+def spoil_states(states, how):
+    if how == "missing":
+        del states[NAME]
+    elif how == "not attached":
+        states["model.layers.9.self_attn"] = states[NAME]
+    elif how == "expected floats":
+        states[NAME] = states[NAME][..., :7]
+    elif how == "is list":
+        states[NAME] = states[NAME].tolist()
+    elif how == "has batch 1, the others 2":
+        states[NAME] = states[NAME][:1]
+    elif how == "not finite":
+        states[NAME][0] = float("nan")
+    return states
+
+
+@pytest.mark.parametrize(
+    "how", ["missing", "not attached", "expected floats", "is list", "has batch 1, the others 2", "not finite"]
+)
+def test_unfit_states_are_refused_before_anything_changes(model, how):
+    model(make_ids())
+    kept = get_delta_mem_online_state(model)
+    with pytest.raises(StateError, match=how):
+        load_delta_mem_online_state(model, spoil_states(get_delta_mem_online_state(model), how))
+    assert same(get_delta_mem_online_state(model), kept)
+
+
+def test_writes_off_reads_the_fixed_state(model):
+    model(make_ids())
+    kept = get_delta_mem_online_state(model)
+    set_delta_mem_write_enabled(model, False)
+    ids = make_ids(seed=5)
+    whole = model(ids).logits
+    assert torch.equal(model(ids).logits, whole)
+    assert same(get_delta_mem_online_state(model), kept)
+    set_delta_mem_write_enabled(model, True)
+    model(ids)
+    assert not same(get_delta_mem_online_state(model), kept)
+
+
+def test_live_state_needs_the_same_batch(model):
+    model(make_ids(2))
+    kept = get_delta_mem_online_state(model)
+    with pytest.raises(StateError, match=r"shape \[2, .*needs \[3, .*reset_delta_mem_states"):
+        model(make_ids(3))
+    assert same(get_delta_mem_online_state(model), kept)
+    reset_delta_mem_states(model)
+    model(make_ids(3))
+
+
+def test_live_state_needs_the_same_dtype(model):
+    model(make_ids())
+    model.to(torch.bfloat16)
+    with pytest.raises(StateError, match="torch.float32, which now runs in torch.bfloat16.*reset_delta_mem_states"):
+        model(make_ids())
+
+
+def test_live_state_needs_the_same_device(model):
+    model(make_ids())
+    binding = model.model._delta_mem.default
+    binding.states = {name: state.to("meta") for name, state in binding.states.items()}
+    with pytest.raises(StateError, match="device meta, the pass runs on cpu.*reset_delta_mem_states"):
+        model(make_ids())
+
+
+def test_stats(model):
+    assert collect_delta_mem_state_stats(model) == {}
+    model(make_ids())
+    stats = collect_delta_mem_state_stats(model)
+    state = get_delta_mem_online_state(model)[NAME]
+    assert list(stats) == [f"model.layers.{i}.self_attn" for i in range(3)]
+    assert stats[NAME]["batch"] == 2
+    assert stats[NAME]["max_abs"] == state.abs().max()
+    assert stats[NAME]["norm"] == pytest.approx(float(state.square().sum(dim=(-2, -1)).sqrt().mean()), rel=1e-5)
+
+
+def test_nothing_attached_is_named():
+    for call in (reset_delta_mem_states, get_delta_mem_online_state, collect_delta_mem_state_stats):
+        with pytest.raises(StateError, match="attach_delta_mem"):
+            call(make_model())
+
+
+def test_one_write_per_id_in_order(segments):
+    """Messages in one pass: all tokens read the old state; writes are those of the message means, one by one."""
+    model = segments("message_mean")
+    ids = make_ids(1, 6)
+    set_delta_mem_write_message_ids(model, torch.tensor([[7, 7, -1, 2, 2, 7]]))
+    model(ids)
+    got = get_delta_mem_online_state(model)["model.layers.0.self_attn"]
+
+    layer = model.model.layers[0].self_attn.delta_mem
+    x = model.model.layers[0].input_layernorm(model.model.embed_tokens(ids))[0]
+    state = torch.zeros(8, 8)
+    for tokens in ([3, 4], [0, 1, 5]):
+        mean = x[tokens].mean(0)
+        key = torch.tanh(layer.memory_k_proj @ mean)
+        key = key / key.norm()
+        beta = torch.sigmoid(layer.beta_proj @ mean + layer.beta_bias)
+        value = layer.memory_v_proj @ mean
+        state = (1 - beta)[:, None] * state + (beta * (value - state @ key))[:, None] * key
+    torch.testing.assert_close(got[0], state, atol=1e-5, rtol=1e-5)
+
+
+def test_rows_may_hold_different_messages(segments):
+    model = segments("message_mean")
+    ids = torch.tensor([[0, 0, 1, 1, 2, 2], [3, 3, 3, -1, -1, -1]])
+    tokens = make_ids(2, 6)
+    set_delta_mem_write_message_ids(model, ids)
+    model(tokens)
+    together = get_delta_mem_online_state(model)
+    for row in range(2):
+        reset_delta_mem_states(model)
+        set_delta_mem_write_message_ids(model, ids[row : row + 1])
+        model(tokens[row : row + 1])
+        for name, state in get_delta_mem_online_state(model).items():
+            torch.testing.assert_close(state[0], together[name][row], atol=1e-5, rtol=1e-5)
+
+
+def test_ids_of_minus_one_write_nothing(segments):
+    model = segments("message_mean")
+    set_delta_mem_write_message_ids(model, torch.full((2, 11), -1))
+    model(make_ids())
+    assert not any(state.any() for state in get_delta_mem_online_state(model).values())
+
+
+def test_ids_persist_and_decode_steps_write_tokens(segments):
+    model = segments("message_mean")
+    set_delta_mem_write_message_ids(model, torch.zeros(2, 11, dtype=torch.long))
+    model(make_ids())
+    after_prompt = get_delta_mem_online_state(model)
+    model(make_ids(tokens=1))
+    assert not same(get_delta_mem_online_state(model), after_prompt)
+    with pytest.raises(StateError, match=r"\[2, 11\].*\[2, 5\]"):
+        model(make_ids(tokens=5))
+    set_delta_mem_write_message_ids(model, None)
+    model(make_ids(tokens=5))
+
+
+def test_sentences_are_grouped_by_pair(segments):
+    model = segments("sentence_mean")
+    tokens = make_ids(1, 6)
+
+    def run(messages, sentences):
+        reset_delta_mem_states(model)
+        set_delta_mem_write_message_ids(model, None if messages is None else torch.tensor([messages]))
+        set_delta_mem_write_sentence_ids(model, None if sentences is None else torch.tensor([sentences]))
+        model(tokens)
+        return get_delta_mem_online_state(model)
+
+    by_pair = run([0, 0, 0, 1, 1, -1], [0, 1, 1, 0, -1, 3])
+    assert same(by_pair, run(None, [0, 1, 1, 2, -1, -1]))
+    assert not same(by_pair, run(None, [0, 1, 1, 0, -1, -1]))
+
+
+def test_no_ids_means_token_writes(segments):
+    model = segments("message_mean")
+    tokens = make_ids()
+    model(tokens)
+    whole = get_delta_mem_online_state(model)
+    reset_delta_mem_states(model)
+    cache = None
+    for t in range(11):
+        cache = model(tokens[:, t : t + 1], past_key_values=cache, use_cache=True).past_key_values
+    for name, state in get_delta_mem_online_state(model).items():
+        torch.testing.assert_close(state, whole[name], atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("ids", [[0, 1], torch.zeros(3, dtype=torch.long), torch.zeros(2, 3)])
+def test_odd_ids_are_refused(segments, ids):
+    model = segments("message_mean")
+    with pytest.raises(StateError, match="integer tensor"):
+        set_delta_mem_write_message_ids(model, ids)

@@ -1,0 +1,161 @@
+"""Every form of the scan against the plain loop, by relative error: output, final state and every gradient."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from deltamem.kernels.affine_scan import affine_scan, affine_scan_naive
+from deltamem.kernels.affine_scan.chunked import affine_scan_chunked
+
+NAMES = ("q", "k", "v", "keep", "erase", "write", "state")
+
+
+def make_inputs(T, r=8, H=1, B=2, seed=0, bias=-1.5):
+    """Unit q and k, coupled gates that spread over (0, 1), and a state to start from."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def noise(*size):
+        return torch.randn(*size, generator=generator)
+
+    q, k = (F.normalize(noise(B, H, T, r), dim=-1) for _ in range(2))
+    beta = torch.sigmoid(3 * noise(B, H, T, r) + bias)
+    return [q, k, noise(B, H, T, r), 1 - beta, beta.clone(), beta.clone(), noise(B, H, r, r)]
+
+
+def make_mask(T, B=2):
+    mask = torch.ones(B, T, dtype=torch.bool)
+    mask[1, : T // 3] = False
+    mask[1, -1] = False
+    return mask
+
+
+def with_extreme_gates(inputs):
+    """Some tokens keep nothing, some keep all, some write nothing, some rows differ within a token."""
+    keep, erase, write = (x.clone() for x in inputs[3:6])
+    keep[:, :, ::5], erase[:, :, ::5], write[:, :, ::5] = 0.0, 1.0, 1.0
+    keep[:, :, 1::5], erase[:, :, 1::5], write[:, :, 1::5] = 1.0, 0.0, 0.0
+    keep[:, :, 2::7, ::2] = 0.0
+    keep[:, :, 3::7, ::2] = 1.0
+    return [*inputs[:3], keep, erase, write, inputs[6]]
+
+
+def relative(got, expected):
+    return float((got.double() - expected.double()).norm() / expected.double().norm().clamp_min(1e-30))
+
+
+def gradients(scan, inputs, mask):
+    leaves = [x.clone().requires_grad_() for x in inputs]
+    reads, state = scan(*leaves, mask)
+    # Fixed directions of unlike size, so that no part of either output goes unnoticed.
+    weigh = torch.linspace(-1, 1, reads.numel()).view_as(reads)
+    ((reads * weigh).sum() + (state * torch.linspace(1, 2, state.numel()).view_as(state)).sum()).backward()
+    return reads.detach(), state.detach(), [leaf.grad for leaf in leaves]
+
+
+def check(inputs, mask, scan=affine_scan_chunked, tolerance=1e-5):
+    exact = [x.double() for x in inputs]
+    reads, state, grads = gradients(scan, inputs, mask)
+    expected_reads, expected_state, expected_grads = gradients(affine_scan_naive, exact, mask)
+    assert relative(reads, expected_reads) < tolerance
+    assert relative(state, expected_state) < tolerance
+    for name, got, expected in zip(NAMES, grads, expected_grads, strict=True):
+        assert torch.isfinite(got).all(), name
+        assert relative(got, expected) < 5 * tolerance, name
+
+
+@pytest.mark.parametrize("masked", [False, True], ids=["all", "masked"])
+@pytest.mark.parametrize("H", [1, 4])
+@pytest.mark.parametrize("r", [1, 4, 8, 16])
+@pytest.mark.parametrize("T", [1, 63, 100, 257])
+def test_chunked_agrees(T, r, H, masked):
+    mask = make_mask(T) if masked else None
+    check(make_inputs(T, r, H), mask)
+
+
+@pytest.mark.parametrize("T", [1, 63, 100])
+def test_chunked_with_gates_at_their_ends(T):
+    check(with_extreme_gates(make_inputs(T, H=2)), make_mask(T))
+
+
+@pytest.mark.parametrize("gate", [0.0, 1.0])
+def test_chunked_with_every_gate_at_one_end(gate):
+    inputs = make_inputs(100)
+    inputs[3], inputs[4], inputs[5] = (torch.full_like(inputs[3], x) for x in (1 - gate, gate, gate))
+    check(inputs, None)
+
+
+@pytest.mark.parametrize("chunk", [1, 16, 64, 300])
+def test_chunk_length_does_not_matter(chunk):
+    inputs = make_inputs(100)
+    reads, state = affine_scan_chunked(*inputs, chunk=chunk)
+    expected_reads, expected_state = affine_scan_naive(*inputs)
+    assert relative(reads, expected_reads) < 1e-5
+    assert relative(state, expected_state) < 1e-5
+
+
+@pytest.mark.parametrize("masked", [False, True], ids=["all", "masked"])
+def test_single_token_step(masked):
+    check(make_inputs(1, H=4), make_mask(1) if masked else None, scan=affine_scan)
+
+
+def test_decoupled_gates():
+    inputs = make_inputs(63, H=2)
+    generator = torch.Generator().manual_seed(5)
+    inputs[4], inputs[5] = (torch.rand(inputs[3].shape, generator=generator) for _ in range(2))
+    check(inputs, None)
+
+
+@pytest.mark.parametrize("scan", [affine_scan_naive, affine_scan_chunked])
+@pytest.mark.parametrize("T", [1, 40])
+def test_masked_tokens_leave_no_trace(scan, T):
+    """An all-masked row keeps its state and reads 0, whatever lies at its places."""
+    inputs = make_inputs(T)
+    mask = torch.ones(2, T, dtype=torch.bool)
+    mask[1] = False
+    for x in inputs[:6]:
+        x[1] = float("nan")
+    reads, state = scan(*inputs, mask)
+    assert torch.equal(state[1], inputs[6][1])
+    assert not reads[1].any()
+    assert torch.isfinite(reads).all() and torch.isfinite(state).all()
+
+
+@pytest.mark.parametrize("T", [1, 40])
+def test_gradients_past_masked_garbage_are_finite(T):
+    inputs = make_inputs(T)
+    mask = make_mask(T)
+    for x in inputs[:6]:
+        x[~mask[:, None].expand(x.shape[:3])] = float("inf")
+    _, _, grads = gradients(affine_scan, inputs, mask)
+    assert all(torch.isfinite(grad).all() for grad in grads)
+
+
+def test_no_tokens():
+    inputs = make_inputs(0)
+    reads, state = affine_scan(*inputs)
+    assert reads.shape == (2, 1, 0, 8)
+    assert torch.equal(state, inputs[6])
+
+
+def test_drift_over_thousands_of_steps():
+    """One pass, uneven chunks and single steps stay together, and near float64, with a slowly forgetting memory."""
+    T = 4000
+    inputs = make_inputs(T, H=1, B=1, bias=-4.0)
+    exact, exact_state = affine_scan_naive(*(x.double() for x in inputs))
+    whole, whole_state = affine_scan(*inputs, backend="chunked")
+    assert relative(whole, exact) < 1e-5
+    assert relative(whole_state, exact_state) < 1e-5
+
+    tokens, state = inputs[:6], inputs[6]
+    for start in range(0, T, 333):
+        _, state = affine_scan(*(x[:, :, start : start + 333] for x in tokens), state)
+    assert relative(state, exact_state) < 1e-5
+
+    state = inputs[6]
+    for t in range(T):
+        _, state = affine_scan(*(x[:, :, t : t + 1] for x in tokens), state)
+    assert relative(state, exact_state) < 1e-5
+
+
+def test_unknown_backend():
+    with pytest.raises(ValueError, match="not available.*auto"):
+        affine_scan(*make_inputs(2), backend="quantum")
