@@ -71,7 +71,7 @@ def test_decimals(limit, places):
 def test_atlas_is_as_wide_as_a_page(layers, heads, rank):
     shot = snapshot(layers, heads, rank)
     image = pixels(states_atlas(shot, SOURCE, 0.5, chosen=layers - 1))
-    assert image.shape[1] == 1280
+    assert image.shape[1] == 1200
     assert 300 < image.shape[0] < 4000
 
 

@@ -27,7 +27,7 @@ from .paper import (
 )
 from .scale import RULE, Snapshot
 
-WIDTH = 6.4  # inches
+WIDTH = 6.0  # inches
 SIDE, TOP, BAR = 0.12, 0.34, 0.45  # inches: side margins, title, colour bar with its label
 LABEL = 0.17  # inches above each tile for the layer's number
 RATIO = 1.35  # width to height of the field of tiles

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from .paper import GREY, INK, SMALL, STATES_MAP, TEXT, Source, caption_height, colour_bar, layer_number, sheet, when
 from .scale import Snapshot, decimals
 
-WIDTH = 4.8  # inches
+WIDTH = 4.5  # inches
 LEFT, RIGHT, TOP, BOTTOM = 0.42, 0.14, 0.36, 0.4  # inches around the square
 BAR = 0.35
 

@@ -14,7 +14,7 @@ from matplotlib.image import AxesImage
 
 DPI = 200
 INK, GREY, FRAME = "#1b1f24", "#57606a", "#8c959f"
-TITLE, TEXT, SMALL = 10, 8.5, 7.5  # points; the figures are drawn at the width they are printed at
+TITLE, TEXT, SMALL = 10, 8.5, 8  # points; the figures are drawn at the width they are printed at
 STATES_MAP, GATES_MAP = "RdBu_r", "viridis"  # both can be read with every common colour blindness
 
 

@@ -1,0 +1,79 @@
+"""Start the δ-mem playground: `python app.py`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Options; exits with a sentence on wrong ones."""
+    parser = argparse.ArgumentParser(description="A page that shows a language model with and without δ-mem.")
+    parser.add_argument("--base", "--model", default="demo", help="preset (demo, qwen3-4b), hub id or folder")
+    parser.add_argument("--adapter", default="auto", help="preset's label, hub id or folder; default: the preset's own")
+    parser.add_argument("--device", help="cuda, cuda:1, cpu; default: CUDA when there is one")
+    parser.add_argument("--dtype", choices=["float32", "bfloat16", "float16"], help="default: bfloat16 on CUDA")
+    parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0 to be reached from other machines")
+    parser.add_argument("--port", type=int, help="default: the first free one from 7860")
+    parser.add_argument("--share", action="store_true", help="a public address through gradio.live")
+    parser.add_argument("--auth", metavar="USER:PASSWORD", help="ask for a login; or set DELTAMEM_AUTH")
+    parser.add_argument("--no-auth", action="store_true", help="allow --share without a login")
+    options = parser.parse_args(arguments)
+    options.auth = options.auth or os.environ.get("DELTAMEM_AUTH")
+    if options.auth and not all(options.auth.partition(":")):
+        parser.error("--auth needs a user and a password: --auth USER:PASSWORD")
+    if options.share and not options.auth and not options.no_auth:
+        parser.error("--share puts the page on the internet: add --auth USER:PASSWORD, or --no-auth to let anyone in")
+    return options
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Load, build, launch, wait. Returns the exit code: 1 with one sentence on stderr when something is missing."""
+    options = parse(arguments)
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    from deltamem.core.errors import DeltaMemError
+    from deltamem.runtime import load_model
+
+    try:
+        model = load_model(options.base, options.adapter, device=options.device, dtype=options.dtype)
+    except DeltaMemError as error:
+        return fail(str(error))
+    if model.adapter is None:
+        return fail(f"{model.name} was loaded without a δ-mem adapter: name one with --adapter (a folder or hub id).")
+
+    from ui.page import build_page
+    from ui.theme import launch_options
+
+    page = build_page(model)
+    try:
+        _, local, public = page.launch(
+            server_name=options.host,
+            server_port=options.port,
+            share=options.share,
+            auth=tuple(options.auth.split(":", 1)) if options.auth else None,
+            max_file_size="256mb",
+            footer_links=[],
+            run_history=False,
+            enable_monitoring=False,
+            ssr_mode=False,
+            quiet=True,
+            prevent_thread_lock=True,
+            **launch_options(),
+        )
+    except OSError as error:
+        return fail(
+            f"The page cannot be opened at {options.host}:{options.port or 7860} ({error}): choose another --port."
+        )
+    print(f"δ-mem playground: {public or local}", flush=True)
+    page.block_thread()
+    return 0
+
+
+def fail(sentence: str) -> int:
+    print(sentence, file=sys.stderr)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,88 @@
+"""What all handlers share: the page's parts, errors as sentences, one queue for everything that uses the model."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import gradio as gr
+
+from deltamem.core.errors import DeltaMemError
+
+from .. import words
+from ..bundle import BundleError
+from ..panels.ask import AskPanel
+from ..panels.columns import Columns
+from ..panels.history import HistoryPanel
+from ..panels.memory import MemoryPanel
+from ..panels.session import SessionPanel
+from ..registry import Full, Gone, Registry
+from ..transcripts import TranscriptError
+from ..workspace import Busy
+
+# Passes of different pages take turns at the model, so a few may answer at once; more would only slow all of them.
+MODEL = {"concurrency_id": "model", "concurrency_limit": 4, "api_visibility": "private", "show_progress": "hidden"}
+READ = {"concurrency_id": "read", "concurrency_limit": 2, "api_visibility": "private", "show_progress": "hidden"}
+DRAW = {"concurrency_id": "draw", "concurrency_limit": 2, "api_visibility": "private", "show_progress": "hidden"}
+NOW = {"concurrency_limit": None, "api_visibility": "private", "show_progress": "hidden"}
+
+
+class Refused(Exception):
+    """Something that cannot be done as asked; the text tells the user why."""
+
+
+EXPECTED = (DeltaMemError, TranscriptError, BundleError, Busy, Gone, Full, Refused)
+
+
+@dataclass
+class Page:
+    """The components that events read and change, and what stands behind them."""
+
+    model: object
+    registry: Registry
+    key: gr.State
+    history: HistoryPanel
+    ask: AskPanel
+    session: SessionPanel
+    columns: Columns
+    memory: MemoryPanel
+
+
+def sentence(error: Exception) -> str:
+    """What the user is told of an error. The unexpected ones go to the log with their traceback."""
+    if isinstance(error, EXPECTED):
+        return str(error)
+    logging.getLogger("deltamem.ui").error("unexpected error", exc_info=error)
+    kind = type(error).__name__
+    return f"Something went wrong inside the playground ({kind}); nothing was changed, and its log says more."
+
+
+def guarded(note: gr.HTML, rest: Callable[[], dict] | None = None):
+    """For generator handlers: an error becomes a warning and a sentence in `note`; rest() frees the controls."""
+
+    def wrap(handler):
+        if not inspect.isgeneratorfunction(handler):
+            raise TypeError(f"{handler.__name__} must be a generator")
+
+        @functools.wraps(handler)
+        def run(*args):
+            try:
+                yield from handler(*args)
+            except Exception as error:
+                text = sentence(error)
+                gr.Warning(text)
+                yield {note: words.note(text, "warn"), **(rest() if rest else {})}
+
+        return run
+
+    return wrap
+
+
+def remove(path: str | None) -> None:
+    """Delete an uploaded file: once read, nobody needs it, and its address could be passed on."""
+    if path:
+        Path(path).unlink(missing_ok=True)

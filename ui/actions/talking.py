@@ -1,0 +1,86 @@
+"""Send, Stop, Retry and the example questions."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import closing
+
+import gradio as gr
+
+from .. import words
+from ..panels import columns as view
+from ..panels.ask import sampling_of
+from ..talk import take_back, talk
+from .common import MODEL, NOW, Page, Refused, guarded
+
+FRAME_S = 0.06  # between two updates of the columns: faster than one can read, slower than tokens come on a GPU
+
+
+def wire(page: Page) -> list:
+    """Connect the events; returns those after which the memory has changed."""
+    panel, free = page.columns, lambda: view.buttons(page.columns, running=False)
+
+    @guarded(panel.note, free)
+    def ask(key, text, *sampling):
+        workspace = page.registry.get(key)
+        if not text.strip():
+            raise Refused("There is no question yet: type one, or choose an example question.")
+        with workspace.claim():
+            yield {panel.text: "", panel.note: "", **view.buttons(panel, running=True)}
+            yield from _stream(panel, workspace, talk(workspace, text, **sampling_of(*sampling)))
+
+    @guarded(panel.note, free)
+    def ask_example(key, question, *sampling):
+        workspace = page.registry.get(key)
+        with workspace.claim():
+            yield {panel.note: "", **view.buttons(panel, running=True)}
+            yield from _stream(panel, workspace, talk(workspace, question, **sampling_of(*sampling)))
+
+    @guarded(panel.note, free)
+    def retry(key, *sampling):
+        workspace = page.registry.get(key)
+        with workspace.claim():
+            question = take_back(workspace)
+            if question is None:
+                raise Refused("There is no question to ask again: send one first.")
+            yield {panel.note: "", **view.buttons(panel, running=True)}
+            yield from _stream(panel, workspace, talk(workspace, question, **sampling_of(*sampling)))
+
+    def stop(key):
+        page.registry.get(key).stop.set()
+        return gr.Button(interactive=False)
+
+    def give_back(key, text):
+        """The question of a failed turn, unless something else was typed meanwhile."""
+        workspace = page.registry.get(key)
+        return workspace.failed if workspace.failed and not text.strip() else gr.skip()
+
+    outputs, sampling = panel.outputs, page.ask.sampling
+    inputs = [page.key, panel.text, *sampling]
+    asked = [
+        panel.send.click(ask, inputs, outputs, **MODEL),
+        panel.text.submit(ask, inputs, outputs, **MODEL),
+        panel.retry.click(retry, [page.key, *sampling], outputs, **MODEL),
+        *(button.click(ask_example, [page.key, button, *sampling], outputs, **MODEL) for button in panel.questions),
+    ]
+    for event in asked:
+        event.then(give_back, [page.key, panel.text], panel.text, **NOW)
+    panel.stop.click(stop, page.key, panel.stop, **NOW)
+    return asked
+
+
+def _stream(panel, workspace, steps) -> Iterator[dict]:
+    """The columns while `steps` go on, at most every FRAME_S; a failed turn leaves them as they were before."""
+    shown = 0.0
+    try:
+        with closing(steps):
+            for _ in steps:
+                if time.monotonic() - shown >= FRAME_S:
+                    yield view.draw(panel, workspace, running=True)
+                    shown = time.monotonic()
+    except Exception:
+        yield view.draw(panel, workspace)
+        raise
+    note = words.note("Stopped: what was said until then is kept.") if workspace.stop.is_set() else ""
+    yield {panel.note: note, **view.draw(panel, workspace), **view.buttons(panel, running=False)}

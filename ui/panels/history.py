@@ -1,0 +1,84 @@
+"""Step 1: a transcript goes in, is shown as it was understood, and is written into the memory."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import gradio as gr
+
+from .. import words
+from ..transcripts import EXTENSIONS, MAX_BYTES, Transcript
+from .header import step
+
+EMPTY = '<div class="dm-empty">What was read appears here: who speaks, the text, and how many tokens it takes.</div>'
+
+
+FORMATS = f"{', '.join(EXTENSIONS)}, from OpenAI, ShareGPT or ChatGPT; up to {MAX_BYTES >> 20} MB."
+
+
+@dataclass
+class HistoryPanel:
+    file: gr.File
+    examples: list[tuple[gr.Button, Path]]
+    summary: gr.HTML
+    preview: gr.HTML
+    write: gr.Button
+    cancel: gr.Button
+    status: gr.HTML
+
+
+def history_panel(examples: list[Path]) -> HistoryPanel:
+    """examples: transcript files that are offered as chips."""
+    with gr.Column(elem_classes="dm-panel", elem_id="history-panel"):
+        step(
+            1, "History", "An earlier conversation, for the memory to read. It never enters a prompt.", "history-title"
+        )
+        file = gr.File(
+            label="Transcript",
+            show_label=False,
+            height=104,
+            elem_id="history-file",
+            elem_classes="dm-drop",
+        )
+        gr.HTML(f'<div class="dm-faint">{FORMATS}</div>')
+        with gr.Row(elem_classes="dm-chipsrow"):
+            buttons = [
+                (gr.Button(f"Example: {title(path)}", size="sm", elem_id=f"example-{path.stem}", min_width=0), path)
+                for path in examples
+            ]
+        summary = gr.HTML("", elem_id="history-summary")
+        preview = gr.HTML(EMPTY, elem_id="history-preview")
+        with gr.Row(elem_classes="dm-buttons"):
+            write = gr.Button(
+                "Write into memory", variant="primary", interactive=False, elem_id="history-write", scale=3, min_width=0
+            )
+            cancel = gr.Button("Cancel", interactive=False, elem_id="history-cancel", scale=1, min_width=0)
+        status = gr.HTML("", elem_id="history-status", elem_classes="dm-status")
+    return HistoryPanel(file, buttons, summary, preview, write, cancel, status)
+
+
+def title(path: Path) -> str:
+    """What an example calls itself, or its file's name."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))["title"]
+    except (OSError, ValueError, KeyError, TypeError):
+        found = path.stem.replace("-", " ")
+    return str(found)
+
+
+def draw(panel: HistoryPanel, name: str, transcript: Transcript, counts: list[int], unwritten: bool) -> dict:
+    """The preview of a transcript; while counts are fewer than messages, tokens are still being counted."""
+    messages = transcript.messages
+    if len(counts) < len(messages):
+        tokens = f"counting tokens, {len(counts):,} messages done"
+    else:
+        tokens = words.many(sum(counts), "token")
+    sentence = f"{name}: {words.many(len(messages), 'message')}, {tokens}. Read as {transcript.format}."
+    notes = "".join(words.note(note) for note in transcript.notes)
+    return {
+        panel.summary: words.note(sentence, "good") + notes,
+        panel.preview: words.preview_table(messages, counts),
+        panel.write: gr.Button(interactive=unwritten and len(counts) == len(messages)),
+    }

@@ -1,0 +1,92 @@
+"""Numbers and short texts as the page shows them; every piece of foreign text is escaped here."""
+
+from __future__ import annotations
+
+from html import escape
+
+STOPS = {"length": "cut at the answer limit", "context": "cut: the prompt is full", "cancelled": "stopped by you"}
+
+
+def size(count: int) -> str:
+    """Bytes with a unit: '0 B', '7.7 kB', '1.2 MB'."""
+    value = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 1000 or unit == "GB":
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1000
+    raise AssertionError
+
+
+def many(count: int, noun: str) -> str:
+    """'1 token', '412 tokens'."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def seconds(value: float) -> str:
+    """'0.21 s', '12 s', '3 min', '1 h 5 min'."""
+    if value < 10:
+        return f"{value:.2f} s"
+    if value < 90:
+        return f"{value:.0f} s"
+    minutes = round(value / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def note(text: str, kind: str = "info") -> str:
+    """A sentence at a control. kind: info, good, warn."""
+    role = "alert" if kind == "warn" else "status"
+    return f'<div class="dm-note dm-{kind}" role="{role}">{escape(text)}</div>' if text else ""
+
+
+def chips(words: tuple[str, ...], on: bool) -> str:
+    inside = "".join(f'<span class="dm-chip">{escape(word)}</span>' for word in words)
+    return f'<span class="dm-chips{" dm-on" if on else ""}">{inside}</span>'
+
+
+def cost_line(stats: dict | None) -> str:
+    """What an answer cost, from a reply's stats; a placeholder of the same height without."""
+    if not stats:
+        return '<div class="dm-cost dm-faint">Prompt tokens, speed and memory use of each answer appear here.</div>'
+    if stats["stop"] == "before":
+        return '<div class="dm-cost">Stopped before the first word; the question was not kept.</div>'
+    parts = [
+        ("prompt", many(stats["prompt_tokens"], "token")),
+        ("answer", many(stats["new_tokens"], "token")),
+        ("first token", seconds(stats["ttft_s"])),
+        ("speed", f"{stats['tok_s']:.1f} tok/s"),
+        ("memory state", size(stats["state_bytes"])),
+        ("KV cache", size(stats["kv_bytes"])),
+    ]
+    cells = "".join(f"<span><dt>{name}</dt><dd>{value}</dd></span>" for name, value in parts)
+    end = STOPS.get(stats["stop"])
+    return f'<dl class="dm-cost">{cells}{f"<span><dd>{end}</dd></span>" if end else ""}</dl>'
+
+
+def progress_bar(title: str, done: int, total: int, left: str = "") -> str:
+    """A bar with its words; `left` says how long it may still take."""
+    share = min(100 * done / total, 100) if total else 0
+    numbers = f"{done:,} of {total:,} tokens" if total else "preparing"
+    words = escape(f"{title}: {numbers}{f', {left}' if left else ''}")
+    return (
+        f'<div class="dm-progress" role="progressbar" aria-valuemin="0" aria-valuemax="100" aria-label="{words}" '
+        f'aria-valuenow="{share:.0f}"><div class="dm-bar"><i style="width:{share:.1f}%"></i></div>{words}</div>'
+    )
+
+
+def preview_table(messages: list[dict], counts: list[int], rows: int = 50, width: int = 140) -> str:
+    """The first messages of a transcript: role, text, tokens (a dot while they are not counted)."""
+    lines = []
+    for index, message in enumerate(messages[:rows]):
+        text = message["content"]
+        shown = escape(text if len(text) <= width else text[: width - 1] + "…")
+        tokens = f"{counts[index]:,}" if index < len(counts) else "·"
+        role = escape(message["role"])
+        lines.append(f'<tr><td class="dm-role dm-{role}">{role}</td><td>{shown}</td><td>{tokens}</td></tr>')
+    more = len(messages) - rows
+    if more > 0:
+        lines.append(f'<tr class="dm-more"><td></td><td>and {many(more, "more message")}</td><td></td></tr>')
+    return (
+        '<div class="dm-table" tabindex="0" role="region" aria-label="Preview of the history"><table><thead><tr>'
+        '<th scope="col">Role</th><th scope="col">Text</th><th scope="col">Tokens</th></tr></thead>'
+        f"<tbody>{''.join(lines)}</tbody></table></div>"
+    )
