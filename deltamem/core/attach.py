@@ -1,17 +1,15 @@
 """Hanging adapters on a backbone and taking them off again, without touching its weights."""
 
-import types
-
 import torch
 from torch import nn
 
+from . import generation
 from .adapter import Adapter, initialise
 from .binding import Binding, base_of
 from .config import HEADS, HFDeltaMemConfig
 from .errors import AdapterError, ConfigError, listing
 from .hooks import BackboneHooks
 from .layer import LayerShape
-from .masks import prepare_inputs
 
 
 def attach_delta_mem(model: nn.Module, config: HFDeltaMemConfig | Adapter) -> list[str]:
@@ -19,7 +17,7 @@ def attach_delta_mem(model: nn.Module, config: HFDeltaMemConfig | Adapter) -> li
 
     A configuration makes fresh, trainable weights (drawn from torch's default generator); an `Adapter` is used as it
     is. Each layer becomes the submodule `delta_mem` of its attention module. Attaching again replaces the adapter and
-    drops its state.
+    drops its state. Beam search is not supported: it moves rows about, and their states would stay behind.
 
     Returns:
         The attached attention modules' names.
@@ -49,9 +47,7 @@ def detach_delta_mem(model: nn.Module) -> None:
     if hasattr(base, "_delta_mem"):
         base._delta_mem.remove()
         del base._delta_mem
-    noting = vars(model).get("prepare_inputs_for_generation")
-    if getattr(noting, "__func__", None) is prepare_inputs:
-        del model.prepare_inputs_for_generation
+    generation.restore(model)
 
 
 def hook_backbone(model: nn.Module) -> BackboneHooks:
@@ -74,8 +70,7 @@ def hook_backbone(model: nn.Module) -> BackboneHooks:
             "this model was hooked through its outer or inner model, under other module names; "
             "use the same model object throughout, or call detach_delta_mem on it first"
         )
-    if hasattr(type(model), "prepare_inputs_for_generation"):
-        model.prepare_inputs_for_generation = types.MethodType(prepare_inputs, model)
+    generation.override(model)
     return base._delta_mem
 
 
@@ -86,9 +81,10 @@ def new_adapter(model: nn.Module, config: HFDeltaMemConfig) -> Adapter:
         ConfigError: the configuration selects no module, or names an `output_init` that cannot start fresh weights.
     """
     modules = select_modules(model, config)
-    adapter = empty_adapter(model, config)
-    for name, layer in adapter.layers.items():
-        initialise(layer, {head: _weight(modules[name], head) for head in config.delta_heads})
+    with torch.inference_mode(False):  # weights made in inference mode could never be trained
+        adapter = empty_adapter(model, config)
+        for name, layer in adapter.layers.items():
+            initialise(layer, {head: _weight(modules[name], head) for head in config.delta_heads})
     return adapter
 
 

@@ -59,8 +59,8 @@ class Binding:
         valid: bool [B, T]; tokens that count. None: taken from the 2-D attention mask of the pass.
         write_mask: bool [B, T]; valid tokens outside it read but do not write. None: all write.
         message_ids, sentence_ids: integer [B, T] for adapters that write messages or sentences; -1 is never written.
-            One write per id, in ascending order, after all reads of the pass. A single-token pass with ids of another
-            length writes its token.
+            One write per id (per pair of ids when sentences are written and both are given), in ascending order,
+            after all reads of the pass. A single-token pass with ids of another length writes its token.
         strength: factor on every correction.
         gates: where to sum the gates of what is written, or None.
     """

@@ -97,6 +97,8 @@ class BackboneHooks:
 
     def _begin(self, base: nn.Module, args: tuple, kwargs: dict[str, Any]) -> None:
         previous = _PASS.get()
+        if previous is not None and previous.hooks is self:
+            previous = previous.previous  # left over from a pass that was interrupted from the keyboard
         binding = bound_to(base, self.default)
         plan = None
         if binding is not None:

@@ -1,28 +1,15 @@
 """Which tokens of a pass are real: from the 2-D attention mask, never from a 4-D one.
 
-A 4-D mask means different things under different attention backends. `generate()` with a static cache makes one before
-the model sees the 2-D mask, so the 2-D mask is noted where generate prepares its inputs.
+A 4-D mask means different things under different attention backends.
 """
 
-from contextvars import ContextVar
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from .errors import MaskError
-
-# A 1-tuple with the 2-D mask (or None: all valid) that belongs to the next pass.
-_NOTED: ContextVar[tuple[Tensor | None] | None] = ContextVar("delta_mem_noted_mask", default=None)
-
-
-def prepare_inputs(self: nn.Module, *args: Any, **kwargs: Any) -> dict[str, Any]:
-    """A model's `prepare_inputs_for_generation` that also notes the 2-D mask."""
-    inputs = type(self).prepare_inputs_for_generation(self, *args, **kwargs)
-    mask = kwargs.get("attention_mask")
-    if mask is None or (isinstance(mask, Tensor) and mask.ndim == 2):
-        _NOTED.set((mask,))
-    return inputs
+from .generation import take_noted_mask
 
 
 def valid_tokens(mask: Any, explicit: Tensor | None, shape: tuple[int, int], device: torch.device) -> Tensor | None:
@@ -36,8 +23,7 @@ def valid_tokens(mask: Any, explicit: Tensor | None, shape: tuple[int, int], dev
     Raises:
         MaskError: a mask of the wrong shape, or one that does not tell which tokens are valid.
     """
-    noted = _NOTED.get()
-    _NOTED.set(None)
+    noted = take_noted_mask()
     if explicit is not None:
         if tuple(explicit.shape) != shape:
             raise MaskError(f"valid has shape {list(explicit.shape)} but the pass has {list(shape)} tokens")

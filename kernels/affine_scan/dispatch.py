@@ -34,16 +34,19 @@ def affine_scan(
     """Reads and final state of the memory over a sequence; see `affine_scan_naive` for shapes and meaning.
 
     Args:
-        backend: "auto", or one of `BACKENDS`. "auto" takes the direct step for a single token, the CUDA kernel where
-            it can run, and the chunked form otherwise.
+        backend: "auto", or one of `BACKENDS`. "auto" takes the CUDA kernel where it can run (one launch, even for a
+            single token), else the direct step for a single token and the chunked form for more.
 
     Raises:
         ValueError: an unknown or unavailable backend.
     """
     if backend == "auto":
-        if q.shape[2] == 1:
+        if q.is_cuda and "recurrent" in BACKENDS:
+            backend = "recurrent"
+        elif q.shape[2] == 1:
             return affine_step(q, k, v, keep, erase, write, state, mask)
-        backend = "recurrent" if q.is_cuda and "recurrent" in BACKENDS else "chunked"
+        else:
+            backend = "chunked"
     if backend not in BACKENDS:
         raise ValueError(f"affine_scan backend {backend!r} is not available here; choose one of {['auto', *BACKENDS]}")
     return BACKENDS[backend](q, k, v, keep, erase, write, state, mask)

@@ -169,7 +169,7 @@ class Payload:
         return open, (str(self.path), "w")
 
 
-@pytest.mark.parametrize("save", [torch.save, lambda value, path: path.write_bytes(pickle.dumps(value))])
+@pytest.mark.parametrize("save", [torch.save, lambda value, path: path.write_bytes(pickle.dumps(value, protocol=2))])
 def test_pickled_code_is_refused(folder, tmp_path, save):
     save({"model.layers.0.self_attn.beta_bias": Payload(tmp_path / "executed")}, folder / PICKLE_FILE)
     with pytest.raises(AdapterError, match="cannot read"):

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from transformers import CompileConfig
 
 from deltamem.core import (
     StateError,
@@ -62,19 +63,21 @@ def test_generate_writes_across_calls(model):
 
 
 def test_generate_with_static_cache_and_padding(model):
-    """The 2-D mask counts even where generate() turns it into a 4-D one first."""
+    """The 2-D mask counts even where generate() turns it into a 4-D one first, and steps are never compiled."""
+    compiled = CompileConfig()
+    compiled._compile_all_devices = True
     ids, mask = make_ids(), torch.ones(2, 11, dtype=torch.long)
     mask[1, :5] = 0
     results = []
-    for cache in ("dynamic", "static"):
+    static = {"cache_implementation": "static"}
+    for cache in ({}, static, static | {"compile_config": compiled}):
         reset_delta_mem_states(model)
-        out = model.generate(
-            ids, attention_mask=mask, max_new_tokens=5, min_new_tokens=5, do_sample=False, cache_implementation=cache
-        )
+        out = model.generate(ids, attention_mask=mask, max_new_tokens=5, min_new_tokens=5, do_sample=False, **cache)
         results.append((out, get_delta_mem_online_state(model)))
-    assert torch.equal(results[0][0], results[1][0])
-    for name, state in results[0][1].items():
-        torch.testing.assert_close(results[1][1][name], state, atol=1e-4, rtol=1e-4)
+    for out, states in results[1:]:
+        assert torch.equal(out, results[0][0])
+        for name, state in results[0][1].items():
+            torch.testing.assert_close(states[name], state, atol=1e-4, rtol=1e-4)
 
 
 def test_state_round_trip(model):
