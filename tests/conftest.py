@@ -1,5 +1,9 @@
 """Shared fixtures: a tiny random backbone on disk, and the demo model."""
 
+import os
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before PyTorch: waiting threads that spin starve busy machines
+
 import pytest
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers

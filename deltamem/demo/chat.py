@@ -41,6 +41,7 @@ class Chat:
 
     def __init__(self, options):
         from deltamem.runtime import Session, load_model
+        from deltamem.runtime.errors import ModelError
 
         self.options = options
         memory = options.mode == "delta"
@@ -51,6 +52,8 @@ class Chat:
             dtype=options.dtype,
             attention=options.attention,
         )
+        if memory and self.model.adapter is None:
+            raise ModelError(f"{self.model.name} comes without an adapter; give one as ADAPTER_DIR, or use MODE=base.")
         self.session = Session(self.model, memory=memory, context=options.context, system=options.system)
 
     def run(self):
