@@ -66,6 +66,19 @@ def tiny_model_folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def tiny_adapter_folder(tiny_model_folder, tmp_path_factory):
+    """An untrained MSW adapter (rank 4, 2 state heads) for the tiny backbone."""
+    from deltamem.core import HFDeltaMemConfig, new_adapter, write_adapter
+    from deltamem.runtime import load_model
+
+    folder = tmp_path_factory.mktemp("adapter")
+    backbone = load_model(tiny_model_folder, adapter=None, device="cpu").backbone
+    torch.manual_seed(1)
+    write_adapter(new_adapter(backbone, HFDeltaMemConfig(rank=4, num_state_heads=2)), folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def demo_model():
     """The demo model with its default adapter; about 100 MB are fetched the first time."""
     from deltamem.runtime import load_model

@@ -9,4 +9,6 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from deltamem.demo.chat import main  # noqa: E402
 
+for stream in (sys.stdin, sys.stdout, sys.stderr):
+    stream.reconfigure(errors="replace")  # no byte on the input and no terminal's character set may end the chat
 sys.exit(main())

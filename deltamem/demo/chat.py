@@ -21,8 +21,6 @@ HELP = """\
 def main(arguments=None):
     """Run the chat; returns the exit status: 0, or 1 after one sentence on stderr."""
     options = _options(arguments)
-    for stream in (sys.stdin, sys.stdout, sys.stderr):
-        stream.reconfigure(errors="replace")
     with contextlib.suppress(ImportError):
         import readline  # noqa: F401  line editing and a history for input()
     try:
@@ -118,7 +116,8 @@ class Chat:
         elif name == "/load_session":
             self.session = Session.load(self.model, _session_path(argument))
             stats = self.session.stats()
-            print(f"{_memory_line(stats)} {stats['turns']} turns, {stats['written_tokens']} tokens written.")
+            turns = f"{stats['turns']} turn{'s' if stats['turns'] != 1 else ''}"
+            print(f"{_memory_line(stats)} Loaded {turns}, {stats['written_tokens']} tokens written.")
         else:
             print(f"There is no command {name}; /help lists them.")
 

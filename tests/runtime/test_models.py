@@ -7,10 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from deltamem.core import HFDeltaMemConfig
-from deltamem.core.attach import new_adapter
 from deltamem.core.errors import AdapterError, ConfigError, DeltaMemError
-from deltamem.core.files import write_adapter
 from deltamem.runtime import load_model
 from deltamem.runtime.errors import ModelError
 from deltamem.runtime.weights import check_gpu_memory, count_weights
@@ -28,16 +25,6 @@ def load(name, **options):
 def broken(tiny_model_folder, tmp_path):
     """A copy of the tiny model's folder, to be damaged."""
     return shutil.copytree(tiny_model_folder, tmp_path / "copy")
-
-
-@pytest.fixture(scope="session")
-def tiny_adapter_folder(tiny_model_folder, tmp_path_factory):
-    """An untrained MSW adapter for the tiny model."""
-    folder = tmp_path_factory.mktemp("adapter")
-    backbone = load(tiny_model_folder).backbone
-    torch.manual_seed(1)
-    write_adapter(new_adapter(backbone, HFDeltaMemConfig(rank=4, num_state_heads=2)), folder)
-    return folder
 
 
 def test_what_a_model_offers(tiny_model_folder):
