@@ -48,9 +48,12 @@ def split_text(text, size=PASSAGE_CHARACTERS):
 
 
 def quote(passages):
-    """The block put in front of the question: every line of a passage starts with "> "."""
+    """The block put in front of the question: every line of a passage starts with "> ".
+
+    The plain words around it are those that even a small model makes use of.
+    """
     lines = ["> " + line for passage in passages for line in passage.splitlines() if line.strip()]
-    return "Excerpts from earlier messages:\n" + "\n".join(lines) + "\n\n"
+    return "Context:\n" + "\n".join(lines) + "\n\nQuestion:\n"
 
 
 def _words(text):

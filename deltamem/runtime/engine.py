@@ -235,13 +235,19 @@ def turn_stats(run, reply, prompt):
 def sentence_ids(tokens, chat):
     """A running sentence number per token of a block, -1 for tokens that are not written."""
     words = [chat.decode([i]) for i in tokens.ids]
-    ids, sentence = [], 0
+    ids, sentence, begun, framed = [], 0, False, False
     for index, (word, write) in enumerate(zip(words, tokens.write, strict=True)):
         ids.append(sentence if write else -1)
+        begun = begun or bool(word.strip())
+        framed = framed or tokens.ids[index] in chat.control_ids
         following = words[index + 1] if index + 1 < len(words) else " "
         # "3.14" is one sentence: a Latin full stop ends one only before white space.
         ends = word.strip().endswith(_SENTENCE_ENDS) and (following[:1].isspace() or not word.isascii())
-        sentence += "\n" in word or ends
+        if "\n" in word:
+            # The line break of a message's header or footer belongs to the sentence next to it.
+            ends, framed = ends or (begun and not framed), False
+        if ends:
+            sentence, begun = sentence + 1, False
     return ids
 
 

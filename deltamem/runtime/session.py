@@ -1,7 +1,6 @@
 """A conversation with one model: its memory state, its KV, and how to take steps forward, back and sideways."""
 
 import copy
-import math
 import threading
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +12,8 @@ from deltamem.runtime.engine import Event, Reply, Run, Sampling, decode, turn_st
 from deltamem.runtime.errors import SessionError, SessionFileError
 from deltamem.runtime.prompt import View, check_messages, check_text
 from deltamem.runtime.snapshot import Step, empty_snapshot, step_label, take_snapshot
+
+MAX_STRENGTH = 100
 
 
 class Session:
@@ -30,8 +31,8 @@ class Session:
     """
 
     def __init__(self, model, memory=True, context="none", adapter=None, system=None, recent_turns=3, strength=1.0):
-        if isinstance(strength, bool) or not isinstance(strength, (int, float)) or not 0 <= strength < math.inf:
-            raise SessionError(f"strength is {strength!r}; it must be a number from 0 (1: as trained).")
+        if isinstance(strength, bool) or not isinstance(strength, (int, float)) or not 0 <= strength <= MAX_STRENGTH:
+            raise SessionError(f"strength is {strength!r}; it must be from 0 to {MAX_STRENGTH} (1: as trained).")
         if adapter is not None and adapter not in model.adapters:
             known = ", ".join(model.adapters) or "none"
             raise SessionError(f"The model has no adapter {adapter!r} (it has: {known}); add it to the model first.")
@@ -245,7 +246,7 @@ class Session:
         if self.memory:
             label = step_label(kind, sum(step.kind == kind for step in self._steps))
             snapshot = take_snapshot(label, self._weights, run.states, run.binding.gates, run.written)
-        self._steps.append(Step(kind, messages, list(reply_ids), dict(run.states), snapshot, stats or {}))
+        self._steps.append(Step(kind, messages, list(reply_ids), run.states, snapshot, stats or {}))
         if self.context == "full":
             self._kept.ends.append(run.length)
 

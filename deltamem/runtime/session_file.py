@@ -68,7 +68,7 @@ def save(path, model, adapter, settings, steps):
                 f"{MAX_BYTES:,} and {MAX_HEADER:,}. Take back the long history before saving."
             )
         write_atomically(path, data)
-    except (OSError, SafetensorError) as error:
+    except (OSError, ValueError, SafetensorError) as error:  # ValueError: a name with a NUL in it
         reason = getattr(error, "strerror", None) or str(error)
         raise SessionFileError(f"The session cannot be written to {path}: {reason}; choose another place.") from error
 

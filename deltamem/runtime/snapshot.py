@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
+from deltamem.runtime.errors import SessionError
+
 
 @dataclass(frozen=True)
 class Snapshot:
@@ -62,9 +64,17 @@ def step_label(kind, earlier):
 
 
 def take_snapshot(label, adapter, states, gates, written_tokens):
-    """Copy states ({module: [1, H, r, r]}) and gate means to the CPU."""
+    """Copy states ({module: [1, H, r, r]}) and gate means to the CPU.
+
+    Raises SessionError when a state holds something that is no finite number.
+    """
     layers = list(adapter.layers)
     stack = _stack(states, layers)
+    if not np.isfinite(stack).all():
+        raise SessionError(
+            "The memory holds values that are no numbers any more, so this step was taken back; reset the session, or "
+            "use another adapter or a lower strength."
+        )
     beta, lam = (
         _stack(means, layers) if means else np.full(stack.shape[:-1], np.nan, np.float32) for means in gates.means()
     )

@@ -66,4 +66,4 @@ def test_cuts_fall_at_the_strongest_break():
 
 def test_every_quoted_line_is_marked():
     block = quote(["user: one\n\ntwo\rthree", "assistant: four"])
-    assert block == "Excerpts from earlier messages:\n> user: one\n> two\n> three\n> assistant: four\n\n"
+    assert block == "Context:\n> user: one\n> two\n> three\n> assistant: four\n\nQuestion:\n"

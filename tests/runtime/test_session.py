@@ -8,7 +8,9 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from deltamem.core.attach import empty_adapter
 from deltamem.core.binding import Binding, bind
+from deltamem.core.config import HFDeltaMemConfig
 from deltamem.runtime import Session, blocks
 from deltamem.runtime.errors import SessionError
 from deltamem.runtime.prompt import exchanges, frame
@@ -77,7 +79,7 @@ def test_rag_quotes_passages_read_only(model, sent, memory):
     sent.clear()
     *_, last = session.reply("What does my dog like?", max_new_tokens=3)
     prompt, written, _ = sent.passes[0]
-    quoted = "Excerpts from earlier messages:\n> user: My dog is called Rex.\n\n"
+    quoted = "Context:\n> user: My dog is called Rex.\n\nQuestion:\n"
     assert last.stats["passages"] == ["user: My dog is called Rex."]
     question = {"role": "user", "content": quoted + session.messages[0]["content"]}
     assert text_of(model, prompt) == text_of(model, told(chat, question) + chat.reply_header)
@@ -194,6 +196,13 @@ def test_segment_memory_takes_each_message_whole(model):
         torch.testing.assert_close(state, binding.states[name], atol=1e-5, rtol=1e-4)
 
 
+def test_sentence_memory_takes_each_sentence(model, sent):
+    adapter = empty_adapter(model.backbone, HFDeltaMemConfig(rank=4, memory_write_granularity="sentence_mean"))
+    session = Session(dataclasses.replace(model, adapters={"S": adapter}, adapter_name="S"))
+    session.preload([{"role": "user", "content": "My dog is Rex. He likes the sea!\nHello"}, HISTORY[1]])
+    assert counted(sent.bindings[0]) == 3 + 1 and sent.written == sent.ids
+
+
 @pytest.mark.parametrize("label", LABELS)
 def test_long_history_is_written_in_bounded_passes(model, sent, label):
     text = "My dog is called Rex and he likes the sea. " * 450
@@ -305,6 +314,24 @@ def test_cancelled_history_leaves_the_session_as_it_was(model, context):
         session.preload([{"role": "user", "content": "My dog is called Rex. " * 200}], stop)
     assert session.history == [] and session.stats() == twin.stats() and same_states(session, twin)
     assert session.ask("Who?", max_new_tokens=5) == twin.ask("Who?", max_new_tokens=5)
+
+
+def test_a_memory_that_is_no_number_is_not_kept(model):
+    session = Session(model, context="full")
+    session.preload(HISTORY)
+    twin = session.branch()
+    layer = list(model.adapters["TSW"].layers.values())[-1]
+    kept = {name: tensor.clone() for name, tensor in layer.state_dict().items()}
+    try:
+        with torch.no_grad():
+            layer.memory_v_proj.fill_(float("nan"))
+        with pytest.raises(SessionError, match="no numbers any more, so this step was taken back"):
+            session.preload(HISTORY)
+        with pytest.raises(SessionError, match="instead of a number"):
+            session.ask("Who?")
+    finally:
+        layer.load_state_dict(kept)
+    assert same_states(session, twin) and session.ask("Who?", max_new_tokens=4) == twin.ask("Who?", max_new_tokens=4)
 
 
 def test_stop_kinds_reach_the_stats(model, monkeypatch):
@@ -478,6 +505,7 @@ def test_a_bad_history_is_named_by_index(model, messages, words):
         ({"recent_turns": True}, "recent_turns is True"),
         ({"strength": -1}, "strength is -1"),
         ({"strength": float("nan")}, "strength is nan"),
+        ({"strength": 10**400}, "strength is 1000"),
         ({"system": "Be kind. " * 2000}, "system message takes .* tokens, more than half"),
     ],
 )

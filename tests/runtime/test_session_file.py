@@ -111,6 +111,8 @@ def test_a_failed_save_leaves_the_old_file(model, saved, tmp_path, monkeypatch):
     assert [p.name for p in tmp_path.iterdir()] == ["s.safetensors"] and path.read_bytes() == saved
     with pytest.raises(SessionFileError, match="No such file"):
         session.save(tmp_path / "nowhere" / "s.safetensors")
+    with pytest.raises(SessionFileError, match="null byte"):
+        session.save("a\0b")
     monkeypatch.setattr(session_file, "MAX_BYTES", 1000)
     with pytest.raises(SessionFileError, match="holds at most 1,000"):
         session.save(path)
