@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from .binding import Binding, bound_to
 from .config import HEADS
 from .errors import StateError
+from .generation import take_noted_mask
 from .layer import DeltaMemLayer, Gates
 from .masks import valid_tokens
 from .plan import Plan, make_plan
@@ -101,7 +102,9 @@ class BackboneHooks:
             previous = previous.previous  # left over from a pass that was interrupted from the keyboard
         binding = bound_to(base, self.default)
         plan = None
-        if binding is not None:
+        if binding is None:
+            take_noted_mask()  # it belonged to this pass alone
+        else:
             given = dict(zip(self._arguments, args, strict=False)) | kwargs
             plan = self._plan(base, binding, given)
         _PASS.set(Pass(self, binding, plan, previous))
