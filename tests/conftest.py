@@ -20,6 +20,14 @@ CORPUS = [
 ]
 
 
+def pytest_collection_modifyitems(items):
+    """Tests marked `gpu` are skipped where PyTorch sees no CUDA GPU."""
+    if not torch.cuda.is_available():
+        for item in items:
+            if item.get_closest_marker("gpu"):
+                item.add_marker(pytest.mark.skip(reason="needs a CUDA GPU"))
+
+
 def make_tokenizer(template=CHATML, special=("<|endoftext|>", "<|im_start|>", "<|im_end|>"), bos=None, added=()):
     """A small byte-level BPE tokenizer (about 400 tokens); special[0] is padding, special[-1] ends an answer."""
     tokenizer = Tokenizer(models.BPE())

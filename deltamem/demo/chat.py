@@ -8,8 +8,12 @@ import sys
 from pathlib import Path
 
 from deltamem.core.errors import DeltaMemError
+from deltamem.runtime import Session, load_model
+from deltamem.runtime.errors import ModelError
 
 SESSION_FILE = "session.safetensors"
+# A model can repeat escape sequences that it was told; they must not reach the terminal.
+UNPRINTED = dict.fromkeys(i for i in [*range(32), *range(127, 160)] if chr(i) not in "\n\t")
 HELP = """\
   /reset                forget everything
   /stats                settings, counts and sizes
@@ -38,9 +42,6 @@ class Chat:
     """Reads lines, runs commands, streams answers. Raises DeltaMemError only when it cannot start."""
 
     def __init__(self, options):
-        from deltamem.runtime import Session, load_model
-        from deltamem.runtime.errors import ModelError
-
         self.options = options
         memory = options.mode == "delta"
         self.model = load_model(
@@ -90,8 +91,6 @@ class Chat:
         )
 
     def _command(self, name, argument=""):
-        from deltamem.runtime import Session
-
         if name == "/help":
             print(HELP)
         elif name == "/reset":
@@ -143,7 +142,7 @@ class Chat:
         try:
             for event in events:
                 if event.kind == "text":
-                    print(event.text, end="", flush=True)
+                    print(event.text.translate(UNPRINTED), end="", flush=True)
                 else:
                     stats = event.stats
                 if stopped and stats is None:

@@ -1,6 +1,6 @@
 """Models, chat encoding and sessions: `load_model` and `Session` are all most callers need.
 
-Imported on first use, so that a command's --help and its option errors do not wait for PyTorch.
+Imported on first use: one light module of this package must not load transformers and a whole engine.
 """
 
 from importlib import import_module

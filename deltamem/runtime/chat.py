@@ -27,8 +27,9 @@ class ChatFormat:
 
     def __init__(self, tokenizer, stop_ids=()):
         self.tokenizer = tokenizer
-        self.control_ids = _control_ids(tokenizer)
-        self._cuts = _cut_pattern(tokenizer, self.control_ids)
+        control = _control_tokens(tokenizer)
+        self.control_ids = frozenset(control)
+        self._cuts = _cut_pattern(control.values())
         start, forms, reply = _template_parts(tokenizer)
         # A space that ends a header belongs to the first word for most tokenizers: it travels with the content.
         self._forms = {
@@ -111,16 +112,18 @@ class StreamDecoder:
         return self._tokenizer.decode(self._ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
 
 
-def _control_ids(tokenizer):
-    """Ids that act on the conversation: special tokens and added ones such as <think>; added white space is text."""
-    added = {i for i, token in tokenizer.added_tokens_decoder.items() if not token.content.isspace()}
-    return frozenset(added | set(tokenizer.all_special_ids))
+def _control_tokens(tokenizer):
+    """{id: spelling} of what acts on a conversation: special tokens and added ones such as <think>.
+
+    Added runs of white space, which some tokenizers have, are text.
+    """
+    added = {i: token.content for i, token in tokenizer.added_tokens_decoder.items() if not token.content.isspace()}
+    return added | dict(zip(tokenizer.all_special_ids, tokenizer.all_special_tokens, strict=True))
 
 
-def _cut_pattern(tokenizer, control_ids):
+def _cut_pattern(words):
     """Finds every place where a control token's spelling begins, overlapping ones too; None when there are none."""
-    words = {tokenizer.added_tokens_decoder[i].content for i in control_ids if i in tokenizer.added_tokens_decoder}
-    words = sorted((w for w in words | set(tokenizer.all_special_tokens) if len(w) > 1), key=len, reverse=True)
+    words = sorted({word for word in words if len(word) > 1})
     return re.compile(f"(?={'|'.join(map(re.escape, words))})") if words else None
 
 
@@ -175,9 +178,7 @@ def _render(tokenizer, order, reply=False):
     """The template's text around the contents of the messages named by the letters of `order`."""
     roles = {"S": "system", "U": "user", "A": "assistant", "V": "user"}
     messages = [{"role": roles[letter], "content": _MARKS[letter]} for letter in order]
-    text = tokenizer.apply_chat_template(
-        messages, tokenize=False, add_generation_prompt=reply, enable_thinking=False
-    )
+    text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=reply, enable_thinking=False)
     parts = []
     for letter in order:
         before, mark, text = text.partition(_MARKS[letter])

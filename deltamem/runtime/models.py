@@ -1,11 +1,11 @@
 """Load a frozen backbone, its tokenizer and its δ-mem adapters: one set of weights for all sessions and arms."""
 
-import importlib.util
 import threading
 from dataclasses import dataclass, field
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers.utils import is_flash_attn_2_available
 
 from deltamem.core.attach import hook_backbone
 from deltamem.core.files import read_adapter
@@ -137,13 +137,15 @@ def _dtype(dtype, device):
 
 
 def _attention(attention, device, dtype):
-    flash = importlib.util.find_spec("flash_attn") is not None
+    flash = is_flash_attn_2_available()
     if attention is None:
         return "flash_attention_2" if flash and device.type == "cuda" and dtype != torch.float32 else "sdpa"
     if attention not in ATTENTION:
         raise ModelError(f'The attention backend "{attention}" is not known; use {", ".join(ATTENTION)}.')
     if attention == "flash_attention_2" and not flash:
-        raise ModelError("flash_attention_2 needs the package flash-attn; install requirements-gpu.txt or use sdpa.")
+        raise ModelError(
+            "flash_attention_2 needs a CUDA GPU and the package flash-attn; install requirements-gpu.txt or use sdpa."
+        )
     if attention == "flash_attention_2" and (device.type != "cuda" or dtype == torch.float32):
         raise ModelError("flash_attention_2 runs on CUDA in bfloat16 or float16 only; use sdpa.")
     return attention

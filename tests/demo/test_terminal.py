@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from deltamem.demo.chat import main
+from deltamem.demo.chat import UNPRINTED, main
 
 SCRIPT = Path(__file__).parents[2] / "deltamem" / "demo" / "run_chat_demo.sh"
 
@@ -92,6 +92,10 @@ def test_a_failed_start_is_a_failed_process():
     run = chat([], MODEL_PATH="/no/such/model")
     assert (run.returncode, run.stdout) == (1, b"")
     assert run.stderr.startswith(b"There is no model") and run.stderr.count(b"\n") == 1
+
+
+def test_escape_sequences_do_not_reach_the_terminal():
+    assert "\x1b[2Jé\n\t\r\x9b1m\x07".translate(UNPRINTED) == "[2Jé\n\t1m"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX systems")

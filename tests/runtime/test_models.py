@@ -47,6 +47,17 @@ def test_fingerprint_is_the_same_in_every_dtype_and_differs_with_one_weight(tiny
     assert load(broken).fingerprint != first
 
 
+@pytest.mark.gpu
+def test_on_a_gpu(tiny_model_folder, tiny_adapter_folder):
+    model = load_model(tiny_model_folder, adapter=tiny_adapter_folder, progress=silent)
+    assert (model.device, model.dtype) == (torch.device("cuda", 0), torch.bfloat16)
+    assert {p.device for p in model.adapter.parameters()} == {model.device}
+    assert {p.dtype for p in model.adapter.parameters()} == {torch.float32}
+    assert model.fingerprint == load(tiny_model_folder).fingerprint
+    with pytest.raises(ModelError, match="use device cpu"):
+        load_model(tiny_model_folder, device="cuda:99", progress=silent)
+
+
 def test_adapters(tiny_model_folder, tiny_adapter_folder):
     model = load(tiny_model_folder, adapter=tiny_adapter_folder)
     assert list(model.adapters) == ["MSW"] and model.adapter_name == "MSW"
