@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
+import socket
 import sys
 
 
@@ -20,6 +22,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--auth", metavar="USER:PASSWORD", help="ask for a login; or set DELTAMEM_AUTH")
     parser.add_argument("--no-auth", action="store_true", help="allow --share without a login")
     options = parser.parse_args(arguments)
+    if options.port is not None and not 1 <= options.port <= 65535:
+        parser.error(f"--port is {options.port}: give a number from 1 to 65535")
     options.auth = options.auth or os.environ.get("DELTAMEM_AUTH")
     if options.auth and not all(options.auth.partition(":")):
         parser.error("--auth needs a user and a password: --auth USER:PASSWORD")
@@ -31,6 +35,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 def main(arguments: list[str] | None = None) -> int:
     """Load, build, launch, wait. Returns the exit code: 1 with one sentence on stderr when something is missing."""
     options = parse(arguments)
+    if trouble := address_trouble(options.host, options.port):
+        return fail(trouble)  # before the model is loaded: nobody waits for a page that cannot open
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     from deltamem.core.errors import DeltaMemError
     from deltamem.runtime import load_model
@@ -61,13 +67,26 @@ def main(arguments: list[str] | None = None) -> int:
             prevent_thread_lock=True,
             **launch_options(),
         )
-    except OSError as error:
-        return fail(
-            f"The page cannot be opened at {options.host}:{options.port or 7860} ({error}): choose another --port."
-        )
+    except OSError:
+        return fail(f"No port from {options.port or 7860} on {options.host} is free: choose another one with --port.")
     print(f"δ-mem playground: {public or local}", flush=True)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # an ordered end, so that temporary files go
     page.block_thread()
     return 0
+
+
+def address_trouble(host: str, port: int | None) -> str | None:
+    """Why the page cannot be opened at host and port, in one sentence; None when it can."""
+    try:
+        family, kind, *_, address = socket.getaddrinfo(host, port or 0, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        return (
+            f"The page cannot open at {host}, port {port or 'any'} ({error.strerror}): choose another --host or --port."
+        )
+    return None
 
 
 def fail(sentence: str) -> int:

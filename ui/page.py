@@ -46,12 +46,14 @@ def build_page(model, registry: Registry | None = None, examples: Path = EXAMPLE
         looking.wire(parts, changes)
 
         def open_page(request: gr.Request):
-            return registry.open(request.session_hash)
+            return registry.open(request.session_hash), gr.Button(interactive=True)
 
         def close_page(request: gr.Request):
             registry.close_page(request.session_hash)
 
-        page.load(open_page, None, key, api_visibility="private", show_progress="hidden", concurrency_limit=None)
+        page.load(
+            open_page, None, [key, arms.send], api_visibility="private", show_progress="hidden", concurrency_limit=None
+        )
         page.unload(close_page)
     page.queue(api_open=False, max_size=WAITING)
     return page

@@ -62,9 +62,11 @@ class Registry:
 
     def get(self, key: str | None) -> Workspace:
         """The workspace of an id, which counts as its use. Raises Gone."""
+        if key is None:
+            raise Gone("The page is still loading: try again in a second.")
         with self._lock:
             dropped = self._sweep(keep=key)
-            found = self._places.get(key or "")
+            found = self._places.get(key)
             if found:
                 self._places[key] = (found[0], self._clock())
         _close(dropped)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -84,7 +83,7 @@ class Workspace:
         self.seen = False  # whether the memory was shown yet
         self.stop = threading.Event()
         self._work = threading.Lock()
-        self._folder: Path | None = None
+        self._folder: tempfile.TemporaryDirectory | None = None
         self.closed = False
 
     @property
@@ -105,8 +104,8 @@ class Workspace:
     def folder(self) -> Path:
         """A private folder for files that are offered for download; made at first use, gone with the page."""
         if self._folder is None:
-            self._folder = Path(tempfile.mkdtemp(prefix="deltamem-page-"))
-        return self._folder
+            self._folder = tempfile.TemporaryDirectory(prefix="deltamem-page-", ignore_cleanup_errors=True)
+        return Path(self._folder.name)
 
     @contextmanager
     def claim(self) -> Iterator[None]:
@@ -141,4 +140,4 @@ class Workspace:
         self.closed = True
         self.stop.set()
         if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder.cleanup()

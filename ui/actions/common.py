@@ -75,7 +75,9 @@ def guarded(note: gr.HTML, rest: Callable[[], dict] | None = None):
             except Exception as error:
                 text = sentence(error)
                 gr.Warning(text)
-                yield {note: words.note(text, "warn"), **(rest() if rest else {})}
+                # A page that is busy with something else keeps its controls as that needs them.
+                free = rest() if rest and not isinstance(error, Busy) else {}
+                yield {note: words.note(text, "warn"), **free}
 
         return run
 

@@ -43,7 +43,7 @@ def wire(page: Page) -> list:
             with workspace.claim():
                 yield {panel.status: words.note("Reading the file…")}
                 notes = load_page(workspace, Path(path))
-                yield from _show(page, workspace, notes)
+            yield from _show(page, workspace, notes)
         finally:
             remove(path)
 
@@ -52,15 +52,15 @@ def wire(page: Page) -> list:
         workspace = page.registry.get(key)
         with workspace.claim():
             workspace.reset()
-            ready = workspace.transcript is not None
-            yield {
-                panel.status: words.note("Both columns and the memory are empty.", "good"),
-                history.status: words.note("Not in the memory: press “Write into memory”.") if ready else "",
-                history.write: gr.Button(interactive=ready),
-                page.ask.status: "",
-                columns.note: "",
-                **columns_view.draw(columns, workspace),
-            }
+        ready = workspace.transcript is not None
+        yield {
+            panel.status: words.note("Both columns and the memory are empty.", "good"),
+            history.status: words.note("Not in the memory: press “Write into memory”.") if ready else "",
+            history.write: gr.Button(interactive=ready),
+            page.ask.status: "",
+            columns.note: "",
+            **columns_view.draw(columns, workspace),
+        }
 
     saved = panel.save.click(save, page.key, {panel.status, panel.file}, **READ)
     saved.success(None, js=PRESS % panel.file.elem_id, api_visibility="private")

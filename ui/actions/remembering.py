@@ -16,22 +16,23 @@ from ..panels import columns as columns_view
 from ..panels import history as view
 from ..transcripts import Transcript, read_transcript
 from ..workspace import Workspace
-from .common import MODEL, NOW, READ, Page, guarded, remove
+from .common import MODEL, NOW, READ, Page, Refused, guarded, remove
 
 
 def wire(page: Page) -> list:
     """Connect the events; returns those after which the memory has changed."""
     panel, columns, ask = page.history, page.columns, page.ask
 
-    @guarded(panel.status, lambda: {panel.file: None})
+    @guarded(panel.status)
     def upload(key, path):
+        yield {panel.file: None}  # the drop zone is free for the next file at once
         try:
             workspace = page.registry.get(key)
             with workspace.claim():
                 yield {panel.status: words.note("Reading the file…")}
                 transcript = read_transcript(path)
-                yield {panel.file: None}
-                yield from _take(page, workspace, Path(path).name, transcript)
+                yield from _count(page, workspace, Path(path).name, transcript)
+            yield _ready(page, workspace, Path(path).name)
         finally:
             remove(path)
 
@@ -40,7 +41,8 @@ def wire(page: Page) -> list:
         def take(key):
             workspace = page.registry.get(key)
             with workspace.claim():
-                yield from _take(page, workspace, view.title(path), read_transcript(path))
+                yield from _count(page, workspace, view.title(path), read_transcript(path))
+            yield _ready(page, workspace, view.title(path))
 
         return take
 
@@ -50,6 +52,8 @@ def wire(page: Page) -> list:
     @guarded(panel.status, lambda: {**idle(), panel.write: gr.Button(interactive=True)})
     def write_history(key):
         workspace = page.registry.get(key)
+        if not workspace.unwritten:
+            raise Refused("There is no new history: drop a transcript, or choose an example, first.")
         with workspace.claim():
             yield {panel.write: gr.Button(interactive=False), panel.cancel: gr.Button(interactive=True)}
             try:
@@ -60,7 +64,7 @@ def wire(page: Page) -> list:
                 status = words.note("Cancelled: the memory is as it was before.")
             else:
                 status = written_line(workspace)
-            yield {panel.status: status, panel.write: gr.Button(interactive=workspace.unwritten), **idle()}
+        yield {panel.status: status, panel.write: gr.Button(interactive=workspace.unwritten), **idle()}
 
     @guarded(ask.status, idle)
     def change_adapter(key, adapter):
@@ -72,11 +76,11 @@ def wire(page: Page) -> list:
                 with closing(switch_adapter(workspace, adapter)) as steps:
                     for bar in bars(f"Writing the history again with {adapter}", steps):
                         yield {ask.status: bar}
-                again = " and the history was written again" if workspace.histories else ""
-                status = words.note(f"The memory now uses {adapter}: both columns start over{again}.", "good")
-                yield {ask.status: status, **idle(), **columns_view.draw(columns, workspace)}
-                if workspace.histories:
-                    yield {panel.status: written_line(workspace)}
+            again = " and the history was written again" if workspace.histories else ""
+            status = words.note(f"The memory now uses {adapter}: both columns start over{again}.", "good")
+            yield {ask.status: status, **idle(), **columns_view.draw(columns, workspace)}
+            if workspace.histories:
+                yield {panel.status: written_line(workspace)}
         except Stopped:
             yield {ask.status: words.note(f"Cancelled: the memory still uses {before}."), ask.adapter: before, **idle()}
         except Exception:
@@ -106,15 +110,20 @@ def written_line(workspace: Workspace) -> str:
     return words.note(f"{words.many(messages, 'message')}, {tokens} written; 0 tokens in the prompt.", "good")
 
 
-def _take(page: Page, workspace: Workspace, name: str, transcript: Transcript) -> Iterator[dict]:
-    """Make `transcript` the one at hand and show it, counting its tokens meanwhile."""
+def _count(page: Page, workspace: Workspace, name: str, transcript: Transcript) -> Iterator[dict]:
+    """Make `transcript` the one at hand and show it while its tokens are counted."""
     workspace.transcript = transcript
     shown = time.monotonic()
     for _ in count_tokens(workspace, transcript):
         if time.monotonic() - shown > 0.3:
             yield view.draw(page.history, name, transcript, workspace.token_counts, False)
             shown = time.monotonic()
-    yield {
+
+
+def _ready(page: Page, workspace: Workspace, name: str) -> dict:
+    """The transcript at hand, ready to be written, with its questions."""
+    transcript = workspace.transcript
+    return {
         **view.draw(page.history, name, transcript, workspace.token_counts, workspace.unwritten),
         **columns_view.draw_questions(page.columns, transcript.questions),
         page.history.status: words.note("Not in the memory yet: press “Write into memory”."),

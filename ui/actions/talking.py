@@ -27,15 +27,16 @@ def wire(page: Page) -> list:
         if not text.strip():
             raise Refused("There is no question yet: type one, or choose an example question.")
         with workspace.claim():
-            yield {panel.text: "", panel.note: "", **view.buttons(panel, running=True)}
-            yield from _stream(panel, workspace, talk(workspace, text, **sampling_of(*sampling)))
+            yield {panel.text: ""}
+            yield from _stream(panel, workspace, text, sampling)
+        yield _end(panel, workspace)
 
     @guarded(panel.note, free)
     def ask_example(key, question, *sampling):
         workspace = page.registry.get(key)
         with workspace.claim():
-            yield {panel.note: "", **view.buttons(panel, running=True)}
-            yield from _stream(panel, workspace, talk(workspace, question, **sampling_of(*sampling)))
+            yield from _stream(panel, workspace, question, sampling)
+        yield _end(panel, workspace)
 
     @guarded(panel.note, free)
     def retry(key, *sampling):
@@ -44,8 +45,8 @@ def wire(page: Page) -> list:
             question = take_back(workspace)
             if question is None:
                 raise Refused("There is no question to ask again: send one first.")
-            yield {panel.note: "", **view.buttons(panel, running=True)}
-            yield from _stream(panel, workspace, talk(workspace, question, **sampling_of(*sampling)))
+            yield from _stream(panel, workspace, question, sampling)
+        yield _end(panel, workspace)
 
     def stop(key):
         page.registry.get(key).stop.set()
@@ -70,11 +71,12 @@ def wire(page: Page) -> list:
     return asked
 
 
-def _stream(panel, workspace, steps) -> Iterator[dict]:
-    """The columns while `steps` go on, at most every FRAME_S; a failed turn leaves them as they were before."""
+def _stream(panel, workspace, question, sampling) -> Iterator[dict]:
+    """The columns while they answer, at most every FRAME_S; a failed turn leaves them as they were before."""
+    yield {panel.note: "", **view.buttons(panel, running=True)}
     shown = 0.0
     try:
-        with closing(steps):
+        with closing(talk(workspace, question, **sampling_of(*sampling))) as steps:
             for _ in steps:
                 if time.monotonic() - shown >= FRAME_S:
                     yield view.draw(panel, workspace, running=True)
@@ -82,5 +84,9 @@ def _stream(panel, workspace, steps) -> Iterator[dict]:
     except Exception:
         yield view.draw(panel, workspace)
         raise
+
+
+def _end(panel, workspace) -> dict:
+    """The finished turn, with the buttons free again: sent when the page is free, so that no click comes too early."""
     note = words.note("Stopped: what was said until then is kept.") if workspace.stop.is_set() else ""
-    yield {panel.note: note, **view.draw(panel, workspace), **view.buttons(panel, running=False)}
+    return {panel.note: note, **view.draw(panel, workspace), **view.buttons(panel, running=False)}

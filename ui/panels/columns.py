@@ -66,7 +66,8 @@ def columns() -> Columns:
                 scale=6,
                 elem_id="ask-text",
             )
-            send = gr.Button("Send", variant="primary", elem_id="ask-send", scale=1, min_width=76)
+            # Send waits until the page has its workspace.
+            send = gr.Button("Send", variant="primary", interactive=False, elem_id="ask-send", scale=1, min_width=76)
             stop = gr.Button("Stop", interactive=False, elem_id="ask-stop", scale=1, min_width=76)
             retry = gr.Button("Retry", elem_id="ask-retry", scale=1, min_width=76)
         with gr.Row(elem_classes="dm-chipsrow", elem_id="ask-questions"):
@@ -83,8 +84,10 @@ def draw(panel: Columns, workspace: Workspace, running: bool = False) -> dict:
     shown = {}
     for key, arm in workspace.arms.items():
         empty = WAITING if running else NOTHING
+        # The chat shows HTML even with Markdown off: escaped, every text is seen as it is.
         shown[panel.chats[key]] = [
-            message if message["content"] else {**message, "content": empty} for message in arm.chat
+            {"role": message["role"], "content": escape(message["content"] or empty, quote=False)}
+            for message in arm.chat
         ]
         shown[panel.costs[key]] = words.cost_line(arm.stats)
     return shown

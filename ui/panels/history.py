@@ -38,7 +38,7 @@ def history_panel(examples: list[Path]) -> HistoryPanel:
         file = gr.File(
             label="Transcript",
             show_label=False,
-            height=104,
+            height=112,
             elem_id="history-file",
             elem_classes="dm-drop",
         )

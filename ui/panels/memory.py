@@ -58,12 +58,7 @@ def memory_panel(model) -> MemoryPanel:
                     with gr.Row():
                         with gr.Column(scale=4, min_width=300):
                             atlas = _image("All layers' states", "memory-atlas")
-                            with gr.Row(elem_classes="dm-undermap"):
-                                gr.HTML('<div class="dm-faint">Click a layer to see its numbers.</div>')
-                                atlas_svg = _svg("All layers as SVG", "atlas-svg")
-                                layer_svg = _svg("This layer as SVG", "layer-svg")
-                        with gr.Column(scale=3, min_width=280):
-                            layer_image = _image("One layer's state with its numbers", "memory-layer")
+                            gr.HTML('<div class="dm-faint">Click a layer to see its numbers, or choose it here.</div>')
                             with gr.Row(elem_classes="dm-undermap"):
                                 layer = gr.Slider(
                                     0, max(layers - 1, 1), 0, step=1, label="Layer", buttons=[], elem_id="memory-number"
@@ -76,6 +71,12 @@ def memory_panel(model) -> MemoryPanel:
                                     visible=heads > 1,
                                     elem_id="memory-head",
                                 )
+                        with gr.Column(scale=3, min_width=280):
+                            layer_image = _image("One layer's state with its numbers", "memory-layer")
+                            with gr.Row(elem_classes="dm-undermap"):
+                                gr.HTML('<div class="dm-faint">For print:</div>')
+                                atlas_svg = _svg("All layers as SVG", "atlas-svg")
+                                layer_svg = _svg("This layer as SVG", "layer-svg")
                 with gr.Tab("Gates", id="gates", elem_id="tab-gates"):
                     with gr.Row():
                         with gr.Column(scale=4, min_width=300):

@@ -1,0 +1,71 @@
+"""Starting the page: options, and one sentence when it cannot start."""
+
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import app
+
+ROOT = Path(app.__file__).parent
+
+
+def test_defaults_stay_on_this_machine():
+    options = app.parse([])
+    assert options.host == "127.0.0.1"
+    assert (options.base, options.adapter, options.share, options.auth) == ("demo", "auto", False, None)
+
+
+def test_model_is_another_name_of_base():
+    assert app.parse(["--model", "qwen3-4b"]).base == "qwen3-4b"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--share"], "--auth"),
+        (["--auth", "alone"], "USER:PASSWORD"),
+        (["--auth", ":x"], "USER:PASSWORD"),
+        (["--port", "99999"], "65535"),
+    ],
+)
+def test_options_that_cannot_be_meant_are_refused(arguments, said, capsys):
+    with pytest.raises(SystemExit) as end:
+        app.parse(arguments)
+    assert end.value.code == 2
+    assert said in capsys.readouterr().err
+
+
+def test_share_with_a_login_or_on_purpose():
+    assert app.parse(["--share", "--auth", "me:secret"]).auth == "me:secret"
+    assert app.parse(["--share", "--no-auth"]).share
+
+
+def test_an_address_that_is_taken_or_wrong_is_one_sentence(capsys):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert app.main(["--port", str(port)]) == 1
+        assert str(port) in capsys.readouterr().err
+    assert app.main(["--host", "300.1.1.1"]) == 1
+    assert "choose another" in capsys.readouterr().err
+    assert app.address_trouble("127.0.0.1", None) is None
+
+
+@pytest.mark.slow
+def test_a_model_that_is_not_there_is_one_sentence(tmp_path):
+    command = [sys.executable, "app.py", "--base", str(tmp_path / "nothing")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1
+    lines = done.stderr.strip().splitlines()
+    assert len(lines) == 1 and "nothing" in lines[0]
+    assert "Traceback" not in done.stderr
+
+
+def test_a_model_without_an_adapter_is_one_sentence(tiny_model_folder, capsys):
+    assert app.main(["--base", str(tiny_model_folder), "--adapter", "none", "--device", "cpu"]) == 1
+    said = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "adapter" in said
