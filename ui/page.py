@@ -14,7 +14,7 @@ from .panels.header import header
 from .panels.history import history_panel
 from .panels.memory import memory_panel
 from .panels.session import session_panel
-from .registry import Registry
+from .registry import Full, Registry
 from .workspace import Workspace
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples" / "transcripts"
@@ -46,7 +46,11 @@ def build_page(model, registry: Registry | None = None, examples: Path = EXAMPLE
         looking.wire(parts, changes)
 
         def open_page(request: gr.Request):
-            return registry.open(request.session_hash), gr.Button(interactive=True)
+            try:
+                return registry.open(request.session_hash), gr.Button(interactive=True)
+            except Full as error:
+                gr.Warning(str(error))
+                return None, gr.Button(interactive=False)
 
         def close_page(request: gr.Request):
             registry.close_page(request.session_hash)

@@ -13,11 +13,14 @@ QUESTION = "What is my boat called?"
 def limit_answers(tab, tokens=12):
     tab.click("#ask-settings button >> nth=0")
     field = tab.locator("#ask-max-tokens input[type=number]")
-    field.fill(str(tokens))
-    field.press("Tab")
-    tab.wait_for_function(
-        "n => document.querySelector('#ask-max-tokens input[type=range]').value === n", arg=str(tokens)
-    )
+    for _ in range(20):  # a field that has just appeared may still be given its first value
+        field.fill(str(tokens))
+        field.press("Tab")
+        tab.wait_for_timeout(150)
+        if field.input_value() == tab.input_value("#ask-max-tokens input[type=range]") == str(tokens):
+            break
+    else:
+        pytest.fail("the answer limit does not take a value")
     tab.click("#ask-settings button >> nth=0")
 
 

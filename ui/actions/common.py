@@ -84,6 +84,22 @@ def guarded(note: gr.HTML, rest: Callable[[], dict] | None = None):
     return wrap
 
 
+def excused(handler):
+    """For plain handlers: an error becomes a warning and changes nothing; a page that is gone gets nothing."""
+
+    @functools.wraps(handler)
+    def run(*args):
+        try:
+            return handler(*args)
+        except (Gone, FileNotFoundError):  # the files go with the page
+            return gr.skip()
+        except Exception as error:
+            gr.Warning(sentence(error))
+            return gr.skip()
+
+    return run
+
+
 def remove(path: str | None) -> None:
     """Delete an uploaded file: once read, nobody needs it, and its address could be passed on."""
     if path:

@@ -25,6 +25,7 @@ def wire(page: Page) -> list:
 
     @guarded(panel.status)
     def save(key):
+        yield {panel.file: gr.DownloadButton(value=None)}  # what fails now must not deliver an older file
         workspace = page.registry.get(key)
         with workspace.claim():
             path = workspace.folder / FILE
@@ -65,16 +66,25 @@ def wire(page: Page) -> list:
     saved = panel.save.click(save, page.key, {panel.status, panel.file}, **READ)
     saved.success(None, js=PRESS % panel.file.elem_id, api_visibility="private")
     chats = {*columns.chats.values(), *columns.costs.values(), columns.note}
-    shown = {history.summary, history.preview, history.write, history.status, *columns.questions, page.ask.adapter}
+    shown = {
+        page.ask.status,
+        history.summary,
+        history.preview,
+        history.write,
+        history.status,
+        *columns.questions,
+        page.ask.adapter,
+    }
     return [
         panel.load.upload(load, [page.key, panel.load], {panel.status, *chats, *shown}, **MODEL),
-        panel.reset.click(reset, page.key, {panel.status, page.ask.status, *chats, *shown}, **MODEL),
+        panel.reset.click(reset, page.key, {panel.status, *chats, *shown}, **MODEL),
     ]
 
 
 def _show(page: Page, workspace, notes: list[str]):
     turns = words.many(len(workspace.turns), "turn")
     yield {
+        page.ask.status: "",
         page.session.status: words.note(" ".join([f"Loaded: {turns} and the memory.", *notes]), "good"),
         page.columns.note: "",
         page.ask.adapter: workspace.adapter,
@@ -82,7 +92,11 @@ def _show(page: Page, workspace, notes: list[str]):
         **columns_view.draw(page.columns, workspace),
     }
     if workspace.transcript is None:
-        yield {page.history.summary: "", page.history.preview: history_view.EMPTY, page.history.write: _off()}
+        yield {
+            page.history.summary: "",
+            page.history.preview: history_view.EMPTY,
+            page.history.write: gr.Button(interactive=False),
+        }
         return
     for _ in count_tokens(workspace, workspace.transcript):
         pass
@@ -90,7 +104,3 @@ def _show(page: Page, workspace, notes: list[str]):
         **history_view.draw(page.history, "Saved session", workspace.transcript, workspace.token_counts, False),
         **columns_view.draw_questions(page.columns, workspace.transcript.questions),
     }
-
-
-def _off() -> gr.Button:
-    return gr.Button(interactive=False)

@@ -2,37 +2,18 @@
 
 from __future__ import annotations
 
-import functools
-
 import gradio as gr
 
 from ..panels.memory import Maps
-from ..registry import Gone
-from .common import DRAW, Page, sentence
+from .common import DRAW, Page, excused
 from .keeping import PRESS
-
-
-def drawn(handler):
-    """Errors of drawing become a warning; a page that was closed meanwhile gets nothing."""
-
-    @functools.wraps(handler)
-    def run(*args):
-        try:
-            return handler(*args)
-        except (Gone, FileNotFoundError):  # the files went with the page
-            return gr.skip()
-        except Exception as error:
-            gr.Warning(sentence(error))
-            return gr.skip()
-
-    return run
 
 
 def wire(page: Page, changes: list) -> None:
     """Connect the events; `changes` are those after which the memory has changed."""
     panel = page.memory
 
-    @drawn
+    @excused
     def newest(key, layer, head):
         workspace = page.registry.get(key)
         maps = Maps(workspace)
@@ -52,20 +33,20 @@ def wire(page: Page, changes: list) -> None:
             **_images(maps, last, layer, head),
         }
 
-    @drawn
+    @excused
     def turned(key, turn, layer, head):
         return _images(Maps(page.registry.get(key)), turn, layer, head)
 
-    @drawn
+    @excused
     def layered(key, turn, layer, head):
         maps = Maps(page.registry.get(key))
         return {image: maps.file(which, turn, layer, head) for which, image in _pairs() if which != "gates"}
 
-    @drawn
+    @excused
     def headed(key, turn, layer, head):
         return Maps(page.registry.get(key)).file("layer", turn, layer, head)
 
-    @drawn
+    @excused
     def clicked(key, event: gr.SelectData):
         found = Maps(page.registry.get(key)).layout().layer_at(*event.index)
         return gr.skip() if found is None else found
@@ -78,7 +59,7 @@ def wire(page: Page, changes: list) -> None:
         return {panel.moment: maps.moment(turn), **shown}
 
     def vector(which):
-        @drawn
+        @excused
         def draw(key, turn, layer, head):
             return gr.DownloadButton(value=Maps(page.registry.get(key)).file(which, turn, layer, head, "svg"))
 
@@ -88,7 +69,7 @@ def wire(page: Page, changes: list) -> None:
     everything = {panel.empty, panel.full, panel.turn, panel.moment, panel.layer, panel.head, *panel.images}
     for event in changes:
         event.then(newest, [page.key, panel.layer, panel.head], everything, **DRAW)
-    # "change" also follows a click in the atlas; while dragging, only the last position is drawn.
+    # While a slider is dragged, only its last position is drawn.
     late = {**DRAW, "trigger_mode": "always_last"}
     panel.turn.input(turned, place, {panel.moment, *panel.images}, **late)
     panel.layer.input(layered, place, {panel.atlas, panel.layer_image}, **late)

@@ -16,7 +16,7 @@ from ..panels import columns as columns_view
 from ..panels import history as view
 from ..transcripts import Transcript, read_transcript
 from ..workspace import Workspace
-from .common import MODEL, NOW, READ, Page, Refused, guarded, remove
+from .common import MODEL, NOW, READ, Page, Refused, excused, guarded, remove
 
 
 def wire(page: Page) -> list:
@@ -25,8 +25,8 @@ def wire(page: Page) -> list:
 
     @guarded(panel.status)
     def upload(key, path):
-        yield {panel.file: None}  # the drop zone is free for the next file at once
         try:
+            yield {panel.file: None}  # the drop zone is free for the next file at once
             workspace = page.registry.get(key)
             with workspace.claim():
                 yield {panel.status: words.note("Reading the file…")}
@@ -74,7 +74,7 @@ def wire(page: Page) -> list:
             with workspace.claim():
                 yield {panel.cancel: gr.Button(interactive=bool(workspace.histories))}
                 with closing(switch_adapter(workspace, adapter)) as steps:
-                    for bar in bars(f"Writing the history again with {adapter}", steps):
+                    for bar in bars(f"Writing the history again with {adapter} (Cancel is in step 1)", steps):
                         yield {ask.status: bar}
             again = " and the history was written again" if workspace.histories else ""
             status = words.note(f"The memory now uses {adapter}: both columns start over{again}.", "good")
@@ -87,6 +87,7 @@ def wire(page: Page) -> list:
             yield {ask.adapter: before}
             raise
 
+    @excused
     def cancel(key):
         page.registry.get(key).stop.set()
         return gr.Button(interactive=False)

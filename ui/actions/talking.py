@@ -12,7 +12,7 @@ from .. import words
 from ..panels import columns as view
 from ..panels.ask import sampling_of
 from ..talk import take_back, talk
-from .common import MODEL, NOW, Page, Refused, guarded
+from .common import MODEL, NOW, Page, Refused, excused, guarded
 
 FRAME_S = 0.06  # between two updates of the columns: faster than one can read, slower than tokens come on a GPU
 
@@ -48,10 +48,12 @@ def wire(page: Page) -> list:
             yield from _stream(panel, workspace, question, sampling)
         yield _end(panel, workspace)
 
+    @excused
     def stop(key):
         page.registry.get(key).stop.set()
         return gr.Button(interactive=False)
 
+    @excused
     def give_back(key, text):
         """The question of a failed turn, unless something else was typed meanwhile."""
         workspace = page.registry.get(key)

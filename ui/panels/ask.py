@@ -8,6 +8,8 @@ import gradio as gr
 
 from .header import adapter_name, step
 
+ANSWER_LIMIT = 96
+
 
 @dataclass
 class AskPanel:
@@ -29,7 +31,7 @@ def ask_panel(model) -> AskPanel:
         step(2, "Ask", "Type a question under the two columns: both answer it side by side.", "ask-title")
         with gr.Accordion("Settings", open=False, elem_id="ask-settings"):
             max_tokens = gr.Slider(
-                8, 1024, 96, step=8, label="Answer limit, tokens", buttons=[], elem_id="ask-max-tokens"
+                8, 1024, ANSWER_LIMIT, step=1, label="Answer limit, tokens", buttons=[], elem_id="ask-max-tokens"
             )
             temperature = gr.Slider(
                 0,
@@ -56,11 +58,11 @@ def ask_panel(model) -> AskPanel:
     return AskPanel(max_tokens, temperature, top_p, seed, adapter, status)
 
 
-def sampling_of(max_tokens: float, temperature: float, top_p: float, seed: float | None) -> dict:
-    """The panel's values as a session's reply takes them; an emptied seed is 0."""
+def sampling_of(max_tokens: float | None, temperature: float | None, top_p: float | None, seed: float | None) -> dict:
+    """The panel's values as a session's reply takes them; an emptied field counts as it was at first."""
     return {
-        "max_new_tokens": int(max_tokens),
-        "temperature": float(temperature),
-        "top_p": float(top_p),
+        "max_new_tokens": int(ANSWER_LIMIT if max_tokens is None else max_tokens),
+        "temperature": float(temperature or 0),
+        "top_p": float(1 if top_p is None else top_p),
         "seed": int(seed or 0),
     }

@@ -12,7 +12,7 @@ from ..workspace import ARMS, Workspace
 
 QUESTIONS = 4
 CHAT_HEIGHT = 400
-WAITING, NOTHING = "…", "(stopped before the first word)"
+WAITING, NOTHING = "…", "(no answer)"
 
 
 @dataclass
