@@ -1,8 +1,11 @@
 """The page as a visitor meets it: the real app, the demo model, a real browser."""
 
 import json
+import os
 
 import pytest
+
+from ui.page import EXAMPLES
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -81,6 +84,26 @@ def test_looks(open_page, screenshots, width, height, scheme):
     tab.click("#memory-tabs button[role=tab] >> nth=1")
     shown(tab, "memory-gates")
     tab.locator("#memory-panel").screenshot(path=screenshots / f"gates-{name}.png")
+
+
+@pytest.mark.skipif("DELTAMEM_APP_OPTIONS" in os.environ, reason="another adapter may not know the answers")
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.json")), ids=lambda path: path.stem)
+def test_the_memory_knows_what_the_base_cannot(open_page, path):
+    example = json.loads(path.read_text(encoding="utf-8"))
+    tab = open_page()
+    limit_answers(tab, 24)
+    tab.click(f"#example-{path.stem}")
+    tab.wait_for_selector("#history-preview table")
+    write(tab)
+    for number, (question, answer) in enumerate(zip(example["questions"], example["answers"], strict=True)):
+        tab.click(f"#question-{number}")
+        tab.wait_for_function(
+            "n => document.querySelectorAll('#chat-memory [data-testid=bot]').length === n", arg=number + 1
+        )
+        finished(tab)
+        base, memory = answers(tab)
+        assert answer in memory, question
+        assert answer not in base, question
 
 
 def test_history_is_written_and_both_columns_answer(open_page, tmp_path):
