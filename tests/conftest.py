@@ -1,8 +1,9 @@
 """Shared fixtures: a tiny random backbone on disk, and the demo model."""
+# ruff: noqa: E402
 
-import os
+from deltamem.runtime.threads import give_way
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before PyTorch: waiting threads that spin starve busy machines
+give_way()  # before PyTorch; programs that the tests start inherit it
 
 import pytest
 import torch

@@ -1,11 +1,10 @@
 """Entry point of `python -m deltamem.demo`."""
 
-import os
 import sys
 
-# Read by OpenMP when PyTorch is imported. Threads that spin while they wait make decoding many times slower as soon as
-# another program wants a core of a small machine; threads that sleep do not.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+from deltamem.runtime.threads import give_way
+
+give_way()  # before the import that brings PyTorch
 
 from deltamem.demo.chat import main  # noqa: E402
 

@@ -78,6 +78,8 @@ class Chat:
                     self._answer(line)
             except DeltaMemError as error:
                 print(error)
+            except KeyboardInterrupt:
+                print("\nStopped.")
 
     def _headline(self):
         commit = f" @ {self.model.commit[:8]}" if self.model.commit else ""
