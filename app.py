@@ -38,6 +38,9 @@ def main(arguments: list[str] | None = None) -> int:
     if trouble := address_trouble(options.host, options.port):
         return fail(trouble)  # before the model is loaded: nobody waits for a page that cannot open
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    from deltamem.runtime.threads import give_way
+
+    give_way()  # before PyTorch is imported
     from deltamem.core.errors import DeltaMemError
     from deltamem.runtime import load_model
 

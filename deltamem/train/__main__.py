@@ -17,11 +17,13 @@ from deltamem.core.errors import DeltaMemError
 from deltamem.runtime import load_model
 
 from .batches import Batches
+from .checkpoint import Settings
 from .episodes import Episodes, ordinary_prompts
-from .loop import Settings, Trainer
+from .loop import Trainer
 from .recall import SUITES, measure
 from .replies import ordinary_pairs
 from .smalltalk import SmallTalk
+from .start import started_from
 from .words import Values, vocabulary_words
 
 STATES = {"tsw": 1, "msw": 4}
@@ -40,8 +42,10 @@ def parse(argv=None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--talk", type=Path, help="Synthetic-Persona-Chat CSV for the talk around the facts")
     parser.add_argument("--ordinary", type=int, default=1024, help="prompts whose ordinary answers are rehearsed")
-    parser.add_argument("--start-from", type=Path, help="adapter folder to start from instead of fresh weights")
+    parser.add_argument("--start-from", type=Path, help="adapter folder to start from; TSW can start from MSW")
+    parser.add_argument("--most-facts", type=int, default=8, help="facts told in one conversation at most")
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
+    parser.add_argument("--batch-share", type=float, default=1.0, help="share of the usual batch, for small machines")
     parser.add_argument("--workers", type=int, default=0, help="processes that make batches")
     parser.add_argument("--checkpoint-every", type=int, default=Settings.checkpoint_every)
     parser.add_argument("--cases", type=int, default=200, help="cases per suite of the recall test at the end; 0: none")
@@ -49,9 +53,9 @@ def parse(argv=None) -> argparse.Namespace:
 
 
 def make_adapter(options, backbone):
-    """A fresh adapter of the chosen variant, or the one to start from, ready to be trained."""
+    """A fresh adapter of the chosen variant, or one that starts from a trained one, ready to be trained."""
     if options.start_from:
-        return read_adapter(options.start_from, backbone).requires_grad_(True)
+        return started_from(read_adapter(options.start_from, backbone), STATES[options.variant], backbone)
     torch.manual_seed(options.seed)
     config = HFDeltaMemConfig(
         rank=options.rank,
@@ -77,7 +81,8 @@ def train(options) -> None:
         seed=options.seed,
         checkpoint_every=options.checkpoint_every,
     )
-    batches = Batches(model.chat, Episodes(values, talk, ordinary), settings.steps, settings.seed)
+    batches = Batches(model.chat, Episodes(values, talk, ordinary, options.most_facts), settings.steps,
+                      settings.seed, begin=1.0 if options.start_from else 0.0, share=options.batch_share)  # fmt: skip
     trainer = Trainer(model, adapter, batches, settings, options.out)
     if options.resume:
         trainer.resume()

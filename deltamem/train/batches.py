@@ -27,6 +27,11 @@ class Slot(NamedTuple):
     positions: Tensor | None
     targets: Tensor | None
 
+    def trimmed(self) -> "Slot":
+        """Without the columns that are padding in every row."""
+        width = max(1, int(self.valid.sum(dim=1).max()))
+        return self._replace(ids=self.ids[:, :width], valid=self.valid[:, :width])
+
     def to(self, device, non_blocking: bool = False) -> "Slot":
         return Slot(*(x if x is None else x.to(device, non_blocking=non_blocking) for x in self))
 
@@ -67,10 +72,15 @@ def encode_slot(chat, turns: list[Turn | None], kind: str) -> Slot:
 
 
 class Batches(Dataset):
-    """Batch number `index` of a training of `steps` steps: (layout name, list of Slot). The same for the same seed."""
+    """Batch number `index` of a training of `steps` steps: (layout name, list of Slot). The same for the same seed.
 
-    def __init__(self, chat, episodes: Episodes, steps: int, seed: int):
+    begin: where in the curriculum the training starts, 0 to 1 (1: its last stage throughout).
+    share: of a layout's conversations that make a batch; small for small machines.
+    """
+
+    def __init__(self, chat, episodes: Episodes, steps: int, seed: int, begin: float = 0.0, share: float = 1.0):
         self.chat, self.episodes, self.steps, self.seed = chat, episodes, steps, seed
+        self.begin, self.share = begin, share
 
     def __len__(self) -> int:
         return self.steps
@@ -79,14 +89,16 @@ class Batches(Dataset):
         name = self.layout(index)
         rng = random.Random(f"batch {self.seed} {index}")
         layout = LAYOUTS[name]
-        conversations = [self._fitting(rng, layout) for _ in range(layout.batch)]
+        conversations = [self._fitting(rng, layout) for _ in range(max(1, round(self.share * layout.batch)))]
         return name, [
             encode_slot(self.chat, [conversation[i] for conversation in conversations], kind)
             for i, kind in enumerate(layout.slots)
         ]
 
     def layout(self, index: int) -> str:
-        return choose_layout(random.Random(f"layout {self.seed} {index}"), index / self.steps)
+        return choose_layout(
+            random.Random(f"layout {self.seed} {index}"), self.begin + (1 - self.begin) * index / self.steps
+        )
 
     def _fitting(self, rng: random.Random, layout) -> list[Turn | None]:
         """A conversation all of whose turns fit: a fact that was never read must not be asked for."""

@@ -33,36 +33,48 @@ LAYOUTS = {
     "one": Layout("TA", 128),
     "two": Layout("TTAA", 64),
     "four": Layout("TTATTAA", 40),
+    "long": Layout("TTTTATTTAA", 26),
 }
-TOKENS = {"T": 64, "A": 48}
+TOKENS = {"T": 56, "A": 40}
+# (share of the training done, weights of the layouts): single facts first, then more and longer conversations.
+CURRICULUM = (
+    (0.0, {"one": 1.0}),
+    (0.12, {"one": 0.5, "two": 0.5}),
+    (0.3, {"one": 0.25, "two": 0.4, "four": 0.2, "long": 0.15}),
+)
 
 
 def choose_layout(rng: random.Random, progress: float) -> str:
-    """Curriculum: single facts first, then two, then up to four. `progress`: share of the training done, 0 to 1."""
-    if progress < 0.12:
-        return "one"
-    if progress < 0.3:
-        return rng.choice(("one", "two"))
-    return rng.choices(("one", "two", "four"), (0.25, 0.4, 0.35))[0]
+    """A layout by the curriculum's weights. `progress`: share of the training done, 0 to 1."""
+    weights = [stage for start, stage in CURRICULUM if progress >= start][-1]
+    return rng.choices(list(weights), list(weights.values()))[0]
 
 
 class Episodes:
-    """Makes conversations. `ordinary`: (prompt, the backbone's own reply) pairs that keep its ordinary answers."""
+    """Makes conversations.
 
-    def __init__(self, values: Values, talk: SmallTalk, ordinary: list[tuple[str, str]], split: str = "train"):
-        self.values, self.talk, self.ordinary, self.split = values, talk, ordinary, split
+    ordinary: (prompt, the backbone's own reply) pairs that keep its ordinary answers. most_facts: told in the tell
+    turns of one conversation; the other turns are small talk.
+    """
+
+    def __init__(self, values: Values, talk: SmallTalk, ordinary: list[tuple[str, str]], most_facts: int = 8):
+        self.values, self.talk, self.ordinary, self.most_facts = values, talk, ordinary, most_facts
 
     def make(self, rng: random.Random, layout: Layout) -> list[Turn | None]:
         """One conversation with as many turns as the layout has slots; None is a turn left out."""
         tells = [i for i, slot in enumerate(layout.slots) if slot == "T"]
-        count = rng.randint(1, len(tells)) if rng.random() < 0.5 else len(tells)
+        most = min(len(tells), self.most_facts)
+        count = rng.randint(1, most) if rng.random() < 0.5 else most
         chosen = set(rng.sample(tells, count))
         told: list[Fact] = []
         turns: list[Turn | None] = []
         waiting: list[Fact] = []
         for i, slot in enumerate(layout.slots):
             if slot == "T" and i in chosen:
-                facts = [self._fact(rng, told) for _ in range(2 if rng.random() < 0.08 else 1)]
+                facts = [
+                    self._fact(rng, told)
+                    for _ in range(2 if len(told) + 2 <= self.most_facts and rng.random() < 0.08 else 1)
+                ]
                 told += facts
                 waiting += facts
                 turns.append(self._tell(rng, facts))
@@ -73,7 +85,7 @@ class Episodes:
         return turns
 
     def _fact(self, rng: random.Random, told: list[Fact]) -> Fact:
-        fact = make_fact(rng, self.values, self.split, taken=[other.key for other in told])
+        fact = make_fact(rng, self.values, "train", taken=[other.key for other in told])
         told_values = {other.value for other in told}
         return fact if fact.value not in told_values else self._fact(rng, told)
 

@@ -7,46 +7,8 @@ question has one wording, so that exact match means something.
 import random
 from dataclasses import dataclass
 
+from .keys import CODES, EVENTS, LIKED, NAMED, OBJECTS, OWNED, ROLES
 from .words import Values
-
-NAMED = (
-    "dog cat boat guitar laptop car robot rabbit horse parrot tortoise plant drone bike band startup company blog "
-    "podcast shop farm village school street team server sister brother boss teacher doctor neighbor cousin aunt uncle "
-    "son daughter husband wife landlord coach roommate dentist lawyer mentor manager goldfish hamster pony kitten puppy "
-    "canary tent van truck scooter piano violin doll dragon house cottage garden bakery restaurant newsletter novel "
-    "song recipe painting sculpture app website library assistant colleague supervisor trainer accountant agent "
-    "grandmother grandfather nephew niece godmother partner therapist barber"
-).split()
-LIKED = (
-    "color food drink animal sport band season city country book movie song singer flower fruit vegetable dessert "
-    "game subject tree bird car instrument language holiday hobby author painter actor dish tea spice soup cheese snack "
-    "planet stone metal toy fabric dance shape word letter number month wine beer bread fish insect"
-).split()
-CODES = [
-    "wifi password", "door code", "code word", "secret word", "safe word", "locker code", "gate code", "alarm code",
-    "username", "account name", "booking reference", "ticket number", "order number", "passphrase", "serial number",
-    "flight number", "room number", "bus line", "magic word", "project name", "team name", "signal word", "meeting room",
-    "host name", "branch name", "file name", "call sign", "network name", "garage code", "access code", "licence plate",
-    "error code", "release name", "key phrase", "backup word", "station name", "menu special", "theme", "topic",
-    "deadline", "budget", "title", "slogan", "nickname", "keyword", "target", "destination", "winner", "sponsor",
-]  # fmt: skip
-ROLES = [
-    "team lead", "project manager", "designer", "treasurer", "captain", "chairperson", "editor", "head chef", "director",
-    "secretary", "product owner", "reviewer", "host", "driver", "goalkeeper", "lead singer", "speaker", "organizer",
-    "landlord", "new intern", "head nurse", "principal", "contact person", "translator", "sponsor", "client",
-]  # fmt: skip
-EVENTS = [
-    "meeting", "party", "exam", "wedding", "concert", "interview", "launch", "review", "workshop", "flight", "deadline",
-    "appointment", "match", "dinner", "conference", "demo", "training", "delivery", "inspection", "rehearsal", "lecture",
-    "picnic", "ceremony", "race", "auction", "hearing", "release", "webinar",
-]  # fmt: skip
-OBJECTS = [
-    "keys", "passport", "umbrella", "charger", "wallet", "spare key", "toolbox", "documents", "ladder", "medicine",
-    "tickets", "glasses", "suitcase", "map", "camera", "flashlight", "first aid kit", "remote control", "notebook",
-    "drill", "vacuum cleaner", "blanket", "contract", "receipt", "USB stick", "hard drive", "helmet", "tent", "gift",
-]  # fmt: skip
-OWNED = ["favorite color", "hometown", "job", "dog", "cat", "boat", "hobby", "favorite food", "nickname", "car", "team",
-         "favorite drink", "password", "middle name", "school", "favorite book", "employer", "project"]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -65,7 +27,11 @@ class Fact:
 
 @dataclass(frozen=True)
 class Family:
-    """Wordings with the slots {k} key, {v} value, {p} a person's name."""
+    """Wordings with the slots {k} key, {v} value, {p} a person's name.
+
+    told, asked: statements and questions; those of the test end in _test. sought: what a question is about, to stand in
+    SOUGHT_FRAMES.
+    """
 
     kinds: tuple[str, ...]
     keys: tuple[str, ...]
@@ -73,9 +39,25 @@ class Family:
     told_test: tuple[str, ...]
     asked: tuple[str, ...]
     asked_test: tuple[str, ...]
+    sought: tuple[str, ...]
     answer: str
     weight: float = 1.0
 
+
+# Ways to lead up to a question, for training: {q} the question, {s} what is sought.
+QUESTION_FRAMES = (
+    "Quick question: {q}", "Hey, {q}", "So, {q}", "Now, {q}", "One question: {q}", "Please answer: {q}", "Thanks. {q}",
+    "Let me test you: {q}", "Okay, and {q}", "{q} Please tell me.", "{q} I can't remember.", "Wait, {q}", "And {q}",
+    "{q} Think about what I told you.", "I have a question. {q}", "Hmm, {q}", "Sorry, {q}", "{q} Thanks!",
+)  # fmt: skip
+SOUGHT_FRAMES = (
+    "Tell me {s}.", "Please tell me {s}.", "Do you remember {s}?", "Do you know {s}?", "Can you tell me {s}?",
+    "Could you tell me {s}?", "I need to know {s}.", "I forgot {s}.", "Repeat {s}, please.", "Let me know {s}.",
+    "I would like to know {s}.", "Look up {s}.", "Have I told you {s}?", "Would you tell me {s}?", "Say {s} again.",
+    "I want to hear {s}.", "Do you still know {s}?", "Did I mention {s}?", "Help me, I forgot {s}.", "Try to say {s}.",
+    "Please repeat {s}.", "I cannot remember {s}.", "Find {s}.", "Answer this: {s}?", "You know {s}, right?",
+    "Please state {s}.", "I'm looking for {s}.", "Check {s} for me.", "Show me {s}.", "Write {s}.",
+)  # fmt: skip
 
 ANY = ("word", "word", "word", "name", "name", "invented", "pair", "number")
 NAMELIKE = ("name", "name", "name", "invented", "word")
@@ -83,7 +65,7 @@ NAMELIKE = ("name", "name", "name", "invented", "word")
 FAMILIES = (
     Family(
         NAMELIKE,
-        tuple(NAMED),
+        NAMED,
         (
             "My {k} is called {v}.",
             "My {k}'s name is {v}.",
@@ -110,12 +92,13 @@ FAMILIES = (
             "My {k} has a name, what is it?",
         ),
         ("Can you recall what my {k} is called?", "Remind me, what is my {k}'s name?"),
+        ("what my {k} is called", "my {k}'s name", "the name of my {k}", "what I call my {k}"),
         "Your {k} is called {v}.",
         3.0,
     ),
     Family(
         ANY,
-        tuple(LIKED),
+        LIKED,
         (
             "My favorite {k} is {v}.",
             "I like {v} more than any other {k}.",
@@ -135,12 +118,13 @@ FAMILIES = (
             "Which {k} is my favorite?",
         ),
         ("Can you recall my favorite {k}?", "Remind me which {k} I like best."),
+        ("my favorite {k}", "what my favorite {k} is", "which {k} I like most", "the {k} I like best"),
         "Your favorite {k} is {v}.",
         2.0,
     ),
     Family(
         ANY,
-        tuple(CODES),
+        CODES,
         (
             "The {k} is {v}.",
             "Remember that the {k} is {v}.",
@@ -164,12 +148,13 @@ FAMILIES = (
             "I forgot the {k}, what is it?",
         ),
         ("Can you recall the {k}?", "Remind me of the {k}, please."),
+        ("the {k}", "what the {k} is", "which {k} I mentioned", "what I said the {k} was"),
         "The {k} is {v}.",
         3.0,
     ),
     Family(
         ("name", "name", "invented"),
-        tuple(ROLES),
+        ROLES,
         (
             "Our {k} is {v}.",
             "{v} is our {k}.",
@@ -181,22 +166,24 @@ FAMILIES = (
         ("The person we picked as {k} is {v}.", "{v} will be acting as our {k}."),
         ("Who is our {k}?", "Who is the {k}?", "What is the name of our {k}?", "Do you know who our {k} is?"),
         ("Can you recall who the {k} is?", "Remind me who our {k} is."),
+        ("who our {k} is", "the name of our {k}", "who the {k} is"),
         "Our {k} is {v}.",
         1.5,
     ),
     Family(
         ("time", "date", "word", "number"),
-        tuple(EVENTS),
+        EVENTS,
         ("The {k} is on {v}.", "The {k} was moved to {v}.", "We planned the {k} for {v}.", "The {k} starts at {v}."),
         ("We will have the {k} at {v}.",),
         ("When is the {k}?", "What time is the {k}?", "When did I say the {k} is?", "When does the {k} start?"),
         ("Remind me when the {k} is.",),
+        ("when the {k} is", "the time of the {k}", "when the {k} starts"),
         "The {k} is at {v}.",
         0.7,
     ),
     Family(
         ("word", "place", "pair"),
-        tuple(OBJECTS),
+        OBJECTS,
         (
             "I put the {k} in the {v}.",
             "The {k} is in the {v}.",
@@ -207,12 +194,13 @@ FAMILIES = (
         ("The {k} can be found in the {v}.", "I stored the {k} in the {v}."),
         ("Where is the {k}?", "Where did I put the {k}?", "Where can I find the {k}?", "Where did I leave the {k}?"),
         ("Do you recall where the {k} is?", "Remind me where I put the {k}."),
+        ("where the {k} is", "where I put the {k}", "where to find the {k}"),
         "The {k} is in the {v}.",
         1.2,
     ),
     Family(
         ANY,
-        tuple(OWNED),
+        OWNED,
         (
             "{p}'s {k} is {v}.",
             "{v} is {p}'s {k}.",
@@ -223,6 +211,7 @@ FAMILIES = (
         ("It turns out that {p}'s {k} is {v}.",),
         ("What is {p}'s {k}?", "What's the {k} of {p}?", "Do you know {p}'s {k}?", "Tell me {p}'s {k}."),
         ("Can you recall {p}'s {k}?",),
+        ("{p}'s {k}", "what {p}'s {k} is", "the {k} of {p}"),
         "{p}'s {k} is {v}.",
         1.5,
     ),
@@ -234,6 +223,7 @@ FAMILIES = (
         ("My family and I settled in {v}.", "I have been living in {v} for years."),
         ("Where do I live?", "Which city do I live in?", "What place do I live in?", "Do you know where I live?"),
         ("Can you recall where I live?", "Remind me where my home is."),
+        ("where I live", "the place I live in", "where my home is", "my place of residence"),
         "You live in {v}.",
         1.0,
     ),
@@ -244,6 +234,7 @@ FAMILIES = (
         ("For a living, I am a {v}.",),
         ("What is my job?", "What do I do for a living?", "What do I work as?", "What is my profession?"),
         ("Can you recall my job?", "Remind me what my profession is."),
+        ("my job", "what I do for a living", "what my job is", "my profession"),
         "You work as a {v}.",
         0.8,
     ),
@@ -254,6 +245,7 @@ FAMILIES = (
         ("People call me {v}.",),
         ("What is my name?", "What's my name?", "Who am I?", "Do you remember my name?", "How should you call me?"),
         ("Can you recall my name?", "Remind me what I am called."),
+        ("my name", "what I am called", "what my name is", "who I am"),
         "Your name is {v}.",
         0.8,
     ),
@@ -264,6 +256,7 @@ FAMILIES = (
         ("These days my {k} is {v}.",),
         ("What is my {k}?", "Which {k} do I go to?", "What's the name of my {k}?"),
         ("Can you recall my {k}?",),
+        ("my {k}", "the name of my {k}", "which {k} I go to"),
         "Your {k} is {v}.",
         0.5,
     ),
@@ -275,6 +268,7 @@ FAMILIES = (
         ("The {k} stands for {v}.",),
         ("What is the {k}?", "What did I say about the {k}?", "Tell me about the {k}.", "What about the {k}?"),
         ("What do you recall about the {k}?",),
+        ("the {k}", "what the {k} is", "what I said about the {k}"),
         "The {k} is {v}.",
         1.5,
     ),
@@ -297,12 +291,28 @@ def make_fact(rng: random.Random, values: Values, split: str, kind: str | None =
         if name in taken or value.lower() in (key.lower(), person.lower()):
             continue
         slots = {"k": key, "v": value, "p": person}
-        told, asked = (family.told_test, family.asked_test) if split == "test" else (family.told, family.asked)
-        statement = rng.choice(told).format(**slots)
+        if split == "test":
+            statement, question = rng.choice(family.told_test), rng.choice(family.asked_test)
+        else:
+            statement, question = rng.choice(family.told), _question(rng, family)
+        statement = statement.format(**slots)
         return Fact(
             key=name,
             value=value,
             statement=statement[0].upper() + statement[1:],
-            question=rng.choice(asked).format(**slots),
+            question=question.format(**slots),
             answer=family.answer.format(**slots),
         )
+
+
+def _question(rng: random.Random, family: Family) -> str:
+    """A training question of the family: plain, led up to, or built around what is sought."""
+    draw = rng.random()
+    if draw < 0.45:
+        return rng.choice(SOUGHT_FRAMES).replace("{s}", rng.choice(family.sought))
+    question = rng.choice(family.asked)
+    if draw < 0.75:
+        return question
+    frame = rng.choice(QUESTION_FRAMES)
+    inside = not frame.startswith("{q}") and not frame.endswith((". {q}", "! {q}"))
+    return frame.replace("{q}", question[0].lower() + question[1:] if inside else question)

@@ -7,35 +7,17 @@ with passes of a few thousand tokens, launching kernels would otherwise cost mor
 import json
 import math
 import time
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file, save_file
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Subset
 from tqdm import tqdm
 
 from deltamem.core.binding import Binding, bind
-from deltamem.core.errors import DeltaMemError
 
 from .batches import Batches, Slot
-
-
-class TrainingError(DeltaMemError):
-    """Training cannot start or go on."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What a run is made of; stored with its checkpoints, and compared on resume."""
-
-    steps: int = 3000
-    learning_rate: float = 4e-3
-    warmup: float = 0.03
-    clip: float = 1.0
-    seed: int = 0
-    checkpoint_every: int = 500
+from .checkpoint import Settings, TrainingError, load_checkpoint, save_checkpoint
 
 
 def learning_rate(settings: Settings, step: int) -> float:
@@ -44,6 +26,14 @@ def learning_rate(settings: Settings, step: int) -> float:
     if step < warm:
         return settings.learning_rate * (step + 1) / warm
     return settings.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, settings.steps - warm)))
+
+
+def fuse(backbone) -> None:
+    """Compile the parts of the backbone that are many small kernels and carry no hooks: norms and MLPs."""
+    torch._dynamo.config.recompile_limit = 64  # one for each shape of the batch layouts
+    for module in backbone.modules():
+        if type(module).__name__.endswith(("RMSNorm", "MLP")):
+            module.compile(dynamic=False)
 
 
 class Trainer:
@@ -59,6 +49,8 @@ class Trainer:
             self.parameters, lr=self.rate if self.cuda else settings.learning_rate, weight_decay=0.0,
             betas=(0.9, 0.98), capturable=self.cuda,
         )  # fmt: skip
+        if self.cuda:
+            fuse(model.backbone)
         self.step = 0
         self.graphs: dict[str, tuple] = {}
         self.pool = None
@@ -101,34 +93,51 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=False)
         return loss.detach()
 
+    def resume(self) -> None:
+        """Go on from the folder's checkpoint. Raises TrainingError when it does not fit."""
+        self.step = load_checkpoint(self.folder, self.settings, self.parameters, self.optimizer)
+
     def run(self, workers: int = 0, report_every: int = 50) -> None:
-        """Train to the end. Raises TrainingError at the first non-finite loss, naming the step."""
+        """Train to the end. Raises TrainingError at a non-finite loss, naming the steps."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        log = (self.folder / "log.jsonl").open("a", encoding="utf-8")
-        remaining = torch.utils.data.Subset(self.batches, range(self.step, self.settings.steps))
-        loader = DataLoader(remaining, batch_size=None, num_workers=workers, pin_memory=self.cuda, prefetch_factor=8 if workers else None)
+        remaining = Subset(self.batches, range(self.step, self.settings.steps))
+        ahead = {"num_workers": workers, "prefetch_factor": 8} if workers else {}
+        loader = DataLoader(remaining, batch_size=None, pin_memory=self.cuda, **ahead)
         losses, began = [], time.perf_counter()
         bar = tqdm(total=self.settings.steps, initial=self.step, desc="training", unit="step", mininterval=2)
-        with log, bar:
+        with (self.folder / "log.jsonl").open("a", encoding="utf-8") as log, bar:
             for name, slots in loader:
                 self._set_rate(learning_rate(self.settings, self.step))
-                losses.append(self._graphed_update(name, slots) if self.cuda else self.update(slots))
+                if self.cuda:
+                    losses.append(self._graphed_update(name, slots))
+                else:
+                    losses.append(self.update([slot.trimmed() for slot in slots]))
                 self.step += 1
                 bar.update()
-                if self.step % report_every == 0 or self.step == self.settings.steps:
-                    mean = torch.stack(losses).mean().item()
-                    if not math.isfinite(mean):
-                        raise TrainingError(
-                            f"The loss became {mean} between step {self.step - len(losses)} and step {self.step}; the last good "
-                            f"checkpoint is kept in {self.folder}. Try a lower learning rate than {self.settings.learning_rate}."
-                        )
-                    entry = {"step": self.step, "loss": round(mean, 4), "seconds": round(time.perf_counter() - began, 1)}
+                last = self.step == self.settings.steps
+                saving = last or self.step % self.settings.checkpoint_every == 0
+                if saving or self.step % report_every == 0:
+                    loss = self._mean(losses)
+                    entry = {
+                        "step": self.step,
+                        "loss": round(loss, 4),
+                        "seconds": round(time.perf_counter() - began, 1),
+                    }
                     log.write(json.dumps(entry) + "\n")
                     log.flush()
-                    bar.set_postfix(loss=f"{mean:.3f}")
+                    bar.set_postfix(loss=f"{loss:.3f}")
                     losses = []
-                    if self.step % self.settings.checkpoint_every == 0 or self.step == self.settings.steps:
-                        self.save_checkpoint()
+                if saving:
+                    save_checkpoint(self.folder, self.step, self.settings, self.parameters, self.optimizer)
+
+    def _mean(self, losses: list[torch.Tensor]) -> float:
+        loss = torch.stack(losses).mean().item()
+        if math.isfinite(loss):
+            return loss
+        raise TrainingError(
+            f"The loss became {loss} between step {self.step - len(losses)} and step {self.step}; the last good "
+            f"checkpoint is kept in {self.folder}. Try a lower learning rate than {self.settings.learning_rate}."
+        )
 
     def _set_rate(self, rate: float) -> None:
         if self.cuda:
@@ -149,7 +158,6 @@ class Trainer:
 
     def _capture(self, name: str, slots: list[Slot]) -> None:
         inputs = [slot.to(self.rate.device) for slot in slots]
-        kept = [p.detach().clone() for p in self.parameters]
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):  # warm up without learning from it
@@ -158,44 +166,10 @@ class Trainer:
             for p in self.parameters:
                 p.grad.zero_()
             if not self.optimizer.state:
-                self.optimizer.step()  # zero gradients: only makes the moments
-                torch._foreach_copy_(self.parameters, kept)
+                self.optimizer.step()  # with zero gradients: makes the moments, moves no weight
         torch.cuda.current_stream().wait_stream(stream)
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph, pool=self.pool):
             loss = self.update(inputs)
         self.pool = graph.pool()
         self.graphs[name] = (graph, inputs, loss)
-
-    def save_checkpoint(self) -> None:
-        """Adapter weights, optimiser moments and step in one file, replaced atomically."""
-        tensors = {f"adapter.{i}": p.detach() for i, p in enumerate(self.parameters)}
-        for i, p in enumerate(self.parameters):
-            state = self.optimizer.state[p]
-            tensors |= {f"moment1.{i}": state["exp_avg"], f"moment2.{i}": state["exp_avg_sq"]}
-        part = self.folder / "checkpoint.part"
-        settings = json.dumps({"step": self.step, **asdict(self.settings)})
-        save_file({k: v.contiguous().cpu() for k, v in tensors.items()}, part, metadata={"training": settings})
-        part.replace(self.folder / "checkpoint.safetensors")
-
-    def resume(self) -> None:
-        """Go on from the folder's checkpoint. Raises TrainingError when it was made with other settings."""
-        from safetensors import safe_open
-
-        path = self.folder / "checkpoint.safetensors"
-        with safe_open(path, "pt") as file:
-            stored = json.loads(file.metadata()["training"])
-        step = stored.pop("step")
-        changed = [f"{k} {stored.get(k)} -> {v}" for k, v in asdict(self.settings).items() if stored.get(k) != v]
-        if changed:
-            raise TrainingError(f"{path} was made with other settings ({', '.join(changed)}); use the same or a new folder.")
-        tensors = load_file(path)
-        with torch.no_grad():
-            for i, p in enumerate(self.parameters):
-                p.copy_(tensors[f"adapter.{i}"])
-                self.optimizer.state[p] = {
-                    "step": torch.tensor(float(step), device=p.device if self.cuda else "cpu"),
-                    "exp_avg": tensors[f"moment1.{i}"].to(p.device),
-                    "exp_avg_sq": tensors[f"moment2.{i}"].to(p.device),
-                }
-        self.step = step

@@ -86,12 +86,17 @@ def write_turns(model, adapter, turns: list[list[str]]) -> dict:
             ids[row, : len(tokens)] = torch.tensor(tokens)
             mask[row, : len(tokens)] = 1
         with bind(backbone, binding):
-            backbone.base_model(input_ids=ids.to(backbone.device), attention_mask=mask.to(backbone.device), use_cache=False)
+            backbone.base_model(
+                input_ids=ids.to(backbone.device), attention_mask=mask.to(backbone.device), use_cache=False
+            )
     return binding.states
 
 
 def ask(model, adapter, turns: list[list[str]], questions: list[str], condition: str) -> list[str]:
-    """Greedy answers under "state only", "no history" (base model) or "full history" (base model, all in the prompt)."""
+    """Greedy answers under a condition.
+
+    condition: "state only", or of the base model "no history" or "full history" (all of it in the prompt).
+    """
     chat = model.chat
     prompts = [chat.message("user", question) + chat.reply_header for question in questions]
     if condition == "state only":

@@ -12,10 +12,11 @@ LINES = (
     "Let me think about it.", "It has been raining all week.", "I will start cooking soon.", "By the way,",
     "Oh, before I forget.", "Just so you know.", "This is important.", "Let me tell you something.",
     "I was thinking about it yesterday.", "Anyway, that is all for now.", "I hope you are doing well.",
-    "I enjoy talking with you.", "I have been busy lately.", "My week was quite calm.", "I am looking forward to it.",
-    "You never know what comes next.", "I read a good article this morning.", "It made me smile.", "What a day!",
-    "I should get some rest later.", "I am making some tea.", "We had a lot of fun.", "It was a surprise for everyone.",
-    "I am still learning.", "That took me a while to decide.", "People often ask me about that.", "It works well for us.",
+    "I enjoy talking with you.", "I have been busy lately.", "My week was quite calm.",
+    "I am looking forward to it.", "You never know what comes next.", "I read a good article this morning.",
+    "It made me smile.", "What a day!", "I should get some rest later.", "I am making some tea.",
+    "We had a lot of fun.", "It was a surprise for everyone.", "I am still learning.",
+    "That took me a while to decide.", "People often ask me about that.", "It works well for us.",
     "We are all very happy with it.", "I think you will like it.", "It was not easy to choose.", "I am proud of it.",
 )  # fmt: skip
 OPENERS = (
@@ -28,7 +29,8 @@ REPLIES = (
     "Great, thank you for telling me.", "Understood.", "Sounds good.", "Thank you for sharing that with me.",
     "How nice! Is there anything else you would like to tell me?", "Thanks for letting me know. How can I help you?",
     "That's great! What would you like to talk about?", "All right, I have made a note of it.", "Wonderful!",
-    "Of course. What else is on your mind?", "That sounds lovely.", "I'm glad to hear that.", "Sure, I'll keep it in mind.",
+    "Of course. What else is on your mind?", "That sounds lovely.", "I'm glad to hear that.",
+    "Sure, I'll keep it in mind.",
 )  # fmt: skip
 PROMPTS = (
     "Tell me something about {w}.", "What is {w}?", "Write one sentence about {w}.", "Explain {w} in simple words.",
@@ -58,7 +60,9 @@ class SmallTalk:
         draw = rng.random()
         if draw < 0.25:
             opener = rng.choice(OPENERS)
-            keeps_capital = opener.endswith(("! ", "? ")) or not re.match(r"(The|My|Our|We|You|It|As|In|On)\b", statement)
+            keeps_capital = opener.endswith(("! ", "? ")) or not re.match(
+                r"(The|My|Our|We|You|It|As|In|On)\b", statement
+            )
             return opener + (statement if keeps_capital else statement[0].lower() + statement[1:])
         before = rng.choice(self.lines) + " " if draw < 0.5 else ""
         after = " " + rng.choice(self.lines) if 0.4 < draw < 0.65 else ""

@@ -1,12 +1,12 @@
 """Where fact values come from, and the split that keeps test values out of training.
 
-Breadth is what teaches recall instead of classification: any word that is one token of the backbone's own
-vocabulary can be a value, besides made-up names, pairs of words, numbers, times and dates.
+Breadth is what teaches recall instead of classification: any English word that is one token of
+the backbone's own vocabulary can be a value, besides made-up names, pairs of words, numbers, times and dates.
 """
 
 import hashlib
 import random
-import re
+from pathlib import Path
 
 SYLLABLES = (
     "ba be bi bo bra bri ca ce ci co cra da de di do dra el fa fe fi fo ga ge gi go gra ha he hi ho in ja je jo ka ke "
@@ -42,14 +42,11 @@ def is_test_value(value: str) -> bool:
 
 
 def vocabulary_words(tokenizer) -> list[str]:
-    """Words of 3 to 12 letters that are one token after a space in the backbone's tokenizer, sorted."""
-    found = set()
-    for token in tokenizer.get_vocab():
-        text = tokenizer.convert_tokens_to_string([token])
-        match = re.fullmatch(r" ([a-z]{3,12}|[A-Z][a-z]{2,11})", text)
-        if match:
-            found.add(match[1])
-    return sorted(found)
+    """The words of words.txt that are one token after a space in the backbone's tokenizer, sorted."""
+    lines = Path(__file__).with_name("words.txt").read_text(encoding="utf-8").splitlines()
+    words = [line for line in lines if not line.startswith("#")]
+    encoded = tokenizer([f" {word}" for word in words], add_special_tokens=False)["input_ids"]
+    return sorted(word for word, ids in zip(words, encoded, strict=True) if len(ids) == 1)
 
 
 class Values:

@@ -3,6 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
+
 from deltamem.kernels.affine_scan import affine_scan, affine_scan_naive
 from deltamem.kernels.affine_scan.chunked import affine_scan_chunked
 

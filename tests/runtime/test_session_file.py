@@ -17,7 +17,7 @@ from tests.runtime.conftest import same_states
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 HISTORY = [
-    {"role": "system", "content": "Be kind. 你好 \u2028 \\ud800 \"quoted\""},
+    {"role": "system", "content": 'Be kind. 你好 \u2028 \\ud800 "quoted"'},
     {"role": "user", "content": "My dog is called Rex."},
     {"role": "assistant", "content": "Hello Rex!"},
 ]

@@ -1,0 +1,31 @@
+"""A tiny trainable setup with the real chat format."""
+
+import pytest
+
+from deltamem.train.batches import Batches
+from deltamem.train.episodes import Episodes
+from deltamem.train.smalltalk import SmallTalk
+from deltamem.train.words import Values
+
+from .test_facts import WORDS
+
+
+@pytest.fixture(scope="session")
+def tiny(tiny_model_folder):
+    from deltamem.runtime import load_model
+
+    return load_model(str(tiny_model_folder), adapter=None, device="cpu")
+
+
+@pytest.fixture()
+def short_turns(monkeypatch):
+    """Room for a tokenizer that spells nearly every letter, and batches of a few conversations."""
+    from deltamem.train import batches
+
+    monkeypatch.setattr(batches, "TOKENS", {"T": 220, "A": 200})
+
+
+@pytest.fixture()
+def batches(tiny, short_turns):
+    episodes = Episodes(Values(WORDS, "train"), SmallTalk(), [("Hello", "Hello to you")])
+    return Batches(tiny.chat, episodes, steps=8, seed=3, share=0.02)
