@@ -18,6 +18,7 @@ def attach_delta_mem(model: nn.Module, config: HFDeltaMemConfig | Adapter) -> li
     A configuration makes fresh, trainable weights (drawn from torch's default generator); an `Adapter` is used as it
     is. Each layer becomes the submodule `delta_mem` of its attention module. Attaching again replaces the adapter and
     drops its state. Beam search is not supported: it moves rows about, and their states would stay behind.
+    Nor is `generate(use_cache=False)`: it would write the whole text again at every step.
 
     Returns:
         The attached attention modules' names.
@@ -88,11 +89,14 @@ def new_adapter(model: nn.Module, config: HFDeltaMemConfig) -> Adapter:
     return adapter
 
 
-def empty_adapter(model: nn.Module, config: HFDeltaMemConfig) -> Adapter:
-    """An adapter of zeros in the model's shapes, each layer where its attention module lies. Raises ConfigError."""
+def empty_adapter(model: nn.Module, config: HFDeltaMemConfig, device: torch.device | str | None = None) -> Adapter:
+    """An adapter of zeros in the model's shapes, on `device` or each layer where its attention module lies.
+
+    Raises ConfigError.
+    """
     modules = select_modules(model, config)
     shapes = {name: _shape(module) for name, module in modules.items()}
-    return Adapter(config, shapes, {name: _weight(module, "q").device for name, module in modules.items()})
+    return Adapter(config, shapes, device or {name: _weight(module, "q").device for name, module in modules.items()})
 
 
 def check_fit(model: nn.Module, adapter: Adapter) -> None:
@@ -126,7 +130,7 @@ def select_modules(model: nn.Module, config: HFDeltaMemConfig) -> dict[str, nn.M
     if not named:
         found = sorted({name.rpartition(".")[2] for name in modules})
         raise ConfigError(
-            f"target_modules {list(config.target_modules)} match no attention module; this model has: "
+            f"target_modules [{listing(list(config.target_modules))}] match no attention module; this model has: "
             f"{listing(found) or 'none with q_proj, k_proj, v_proj and o_proj'}"
         )
     if not config.target_layers:
@@ -134,7 +138,10 @@ def select_modules(model: nn.Module, config: HFDeltaMemConfig) -> dict[str, nn.M
     indices = {name: _layer_index(name) for name in named}
     absent = sorted(set(config.target_layers) - set(indices.values()))
     if absent:
-        raise ConfigError(f"target_layers {absent} do not exist; this model has {len(set(indices.values()))} layers")
+        raise ConfigError(
+            f"target_layers [{listing([str(index) for index in absent])}] do not exist; "
+            f"this model has {len(set(indices.values()))} layers"
+        )
     return {name: module for name, module in named.items() if indices[name] in config.target_layers}
 
 

@@ -1,9 +1,9 @@
 """The adapter configuration: validated once, readable and writable as the published `delta_mem_config.json`."""
 
 import json
-import math
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from reprlib import repr as short  # a file may hold a megabyte, or lists in lists, where a word belongs
 from typing import Any
 
 from .atomic import write_atomically
@@ -11,6 +11,7 @@ from .errors import ConfigError, listing
 
 CONFIG_FILE = "delta_mem_config.json"
 MAX_CONFIG_BYTES = 1 << 20
+LARGEST = 1_000_000  # of any number that is multiplied: far above use, far below float32's overflow
 HEADS = ("q", "k", "v", "o")
 
 # Keys that the published code keeps but that have one working value. They are written back so that our folders stay
@@ -109,7 +110,7 @@ class HFDeltaMemConfig:
         for name, allowed in CHOICES.items():
             value = getattr(self, name)
             if value not in allowed:
-                raise ConfigError(f"{name} is {value!r}; use one of {', '.join(allowed)}")
+                raise ConfigError(f"{name} is {short(value)}; use one of {', '.join(allowed)}")
         for name, low, high in (
             ("rank", 1, 256),
             ("num_state_heads", 1, 64),
@@ -117,7 +118,7 @@ class HFDeltaMemConfig:
         ):
             value = getattr(self, name)
             if not low <= value <= high:
-                raise ConfigError(f"{name} is {value}; it must be from {low} to {high}")
+                raise ConfigError(f"{name} is {short(value)}; it must be from {low} to {high}")
         for name in ("delta_o_rmsnorm_eps", "delta_scale_max"):
             if getattr(self, name) <= 0:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it must be above 0")
@@ -128,15 +129,16 @@ class HFDeltaMemConfig:
             )
         unknown = [head for head in self.delta_heads if head not in HEADS]
         if unknown or not self.delta_heads or len(set(self.delta_heads)) != len(self.delta_heads):
-            raise ConfigError(f"delta_heads is {list(self.delta_heads)}; name one or more of q, k, v, o, each once")
+            named = short(list(self.delta_heads))
+            raise ConfigError(f"delta_heads is {named}; name one or more of q, k, v, o, each once")
         if not self.target_modules:
             raise ConfigError('target_modules is empty; name the attention modules, for example ["self_attn"]')
         if any(index < 0 for index in self.target_layers):
-            raise ConfigError(f"target_layers is {list(self.target_layers)}; layer indices start at 0")
+            raise ConfigError(f"target_layers is {short(list(self.target_layers))}; layer indices start at 0")
 
     @property
     def variant(self) -> str:
-        """"MSW" with several state heads, else "SSW" when a segment is one write, else "TSW"."""
+        """ "MSW" with several state heads, else "SSW" when a segment is one write, else "TSW"."""
         if self.num_state_heads > 1:
             return "MSW"
         return "TSW" if self.memory_write_granularity == "token" else "SSW"
@@ -165,7 +167,7 @@ class HFDeltaMemConfig:
         if unknown:
             raise ConfigError(f"unknown configuration keys: {listing(unknown)}; remove them or update this library")
         wrong = [
-            f"{key} = {values[key]!r} (only {fixed!r})"
+            f"{key} = {short(values[key])} (only {fixed!r})"
             for key, fixed in FIXED.items()
             if key in values and (isinstance(values[key], bool) != isinstance(fixed, bool) or values[key] != fixed)
         ]
@@ -186,6 +188,8 @@ class HFDeltaMemConfig:
             ConfigError: no such file, not JSON, or values this library does not honour.
         """
         path = Path(folder) / CONFIG_FILE
+        if path.exists() and not path.is_file():  # a link to a device or a pipe would never end
+            raise ConfigError(f"{path} is no file; an adapter folder holds {CONFIG_FILE}")
         try:
             if path.stat().st_size > MAX_CONFIG_BYTES:
                 raise ConfigError(f"{path} has {path.stat().st_size} bytes; a configuration has at most 1 MiB")
@@ -208,7 +212,8 @@ def _typed(name: str, value: Any, default: Any) -> Any:
     elif isinstance(default, int):
         good = isinstance(value, int) and not isinstance(value, bool)
     elif isinstance(default, float):
-        good = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+        good = isinstance(value, (int, float)) and not isinstance(value, bool)
+        good = good and abs(value) <= LARGEST  # False for NaN
         value = float(value) if good else value
     elif isinstance(default, str):
         good = isinstance(value, str)
@@ -217,6 +222,6 @@ def _typed(name: str, value: Any, default: Any) -> Any:
         good = isinstance(value, (list, tuple)) and all(type(entry) is item for entry in value)
         value = tuple(value) if good else value
     if not good:
-        kind = type(default).__name__ if not isinstance(default, tuple) else "list"
-        raise ConfigError(f"{name} is {value!r}; it must be a {'finite number' if kind == 'float' else kind}")
+        kind = {float: f"finite number up to {LARGEST:,}", tuple: "list"}.get(type(default), type(default).__name__)
+        raise ConfigError(f"{name} is {short(value)}; it must be a {kind}")
     return value

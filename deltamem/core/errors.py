@@ -21,8 +21,7 @@ class MaskError(DeltaMemError):
     """An attention mask from which the valid tokens cannot be told."""
 
 
-def listing(items: list[str], shown: int = 8) -> str:
-    """Join items for a message; a long list is cut and its length given."""
-    if len(items) <= shown:
-        return ", ".join(items)
-    return f"{', '.join(items[:shown])} and {len(items) - shown} more ({len(items)} in all)"
+def listing(items: list[str], shown: int = 8, width: int = 200) -> str:
+    """Join items for a message; long items are cut, and so is a long list, whose length is then given."""
+    text = ", ".join(item if len(item) <= width else f"{item[:width]}…" for item in items[:shown])
+    return text if len(items) <= shown else f"{text} and {len(items) - shown} more ({len(items)} in all)"

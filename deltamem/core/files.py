@@ -3,13 +3,14 @@
 import hashlib
 import io
 import json
+import os
 import pickle
 import re
+import zipfile
 from pathlib import Path
 
 import safetensors.torch
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from .adapter import Adapter
@@ -21,6 +22,7 @@ from .functional import default_binding
 
 PICKLE_FILE = "delta_mem_adapter.pt"
 TENSOR_FILE = "delta_mem_adapter.safetensors"
+DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)  # of stored tensors
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
@@ -51,10 +53,12 @@ def read_adapter(folder: str | Path, model: nn.Module) -> Adapter:
     config = HFDeltaMemConfig.load(folder)
     with torch.inference_mode(False):
         try:
-            adapter = empty_adapter(model, config)
+            blank = empty_adapter(model, config, "meta")  # no memory yet: the file decides whether this size is real
         except ConfigError as error:
             raise AdapterError(f"the adapter in {folder} does not fit this backbone: {error}") from error
-        adapter.load_tensors(_checked_tensors(folder, adapter))
+        tensors = _checked_tensors(folder, blank)
+        adapter = empty_adapter(model, config)
+        adapter.load_tensors(tensors)
         return adapter.requires_grad_(False)
 
 
@@ -95,8 +99,8 @@ def resolve_adapter(folder: str | Path, revision: str | None = None) -> Path:
     Raises:
         AdapterError: neither a folder nor a hub id, or it cannot be fetched.
     """
-    path = Path(folder).expanduser()
-    if path.is_dir():
+    path = local_path(folder)
+    if os.path.isdir(path):
         return path
     if not HUB_ID.fullmatch(str(folder)):
         raise AdapterError(f"no adapter at {folder}: give a folder with {CONFIG_FILE}, or a hub id such as owner/name")
@@ -112,23 +116,38 @@ def resolve_adapter(folder: str | Path, revision: str | None = None) -> Path:
         ) from error
 
 
+def local_path(name: str | Path) -> Path:
+    """A path with its leading ~ resolved; left as it is when there is no such user, so that any text can be looked up.
+
+    Look with os.path, whose functions answer no where pathlib's raise (names too long).
+    """
+    try:
+        return Path(name).expanduser()
+    except (RuntimeError, ValueError):
+        return Path(name)
+
+
 def _checked_tensors(folder: Path, adapter: Adapter) -> dict[str, Tensor]:
     expected = adapter.tensor_shapes()
     tensors = _read_tensors(folder, sum(torch.Size(size).numel() for size in expected.values()), len(expected))
+    held = {name: tensors[name] for name in expected if name in tensors}
+    plain = {name: tensor for name, tensor in held.items() if _is_plain(tensor)}
+    # In float32, as they will be used: a float64 can be finite and yet too large. One number needs no dimension.
+    fitting = {
+        name: tensor.float()
+        for name, tensor in plain.items()
+        if tensor.shape == expected[name] or tensor.numel() == torch.Size(expected[name]).numel() == 1
+    }
     problems = {
-        "missing": [name for name in expected if name not in tensors],
+        "missing": [name for name in expected if name not in held],
         "not expected": [name for name in tensors if name not in expected],
         "misshapen": [
-            f"{name} {list(tensors[name].shape)} instead of {list(size)}"
-            for name, size in expected.items()
-            if name in tensors and tuple(tensors[name].shape) != tuple(size)
+            f"{name} {list(tensor.shape)} instead of {list(expected[name])}"
+            for name, tensor in plain.items()
+            if name not in fitting
         ],
-        "not floating point": [name for name in expected if name in tensors and not tensors[name].is_floating_point()],
-        "not finite": [
-            name
-            for name in expected
-            if name in tensors and tensors[name].is_floating_point() and not bool(tensors[name].isfinite().all())
-        ],
+        "not plain floating point": [name for name in held if name not in plain],
+        "not finite": [name for name, tensor in fitting.items() if not bool(tensor.isfinite().all())],
     }
     found = [f"{kind}: {listing(names)}" for kind, names in problems.items() if names]
     if found:
@@ -136,7 +155,13 @@ def _checked_tensors(folder: Path, adapter: Adapter) -> dict[str, Tensor]:
             f"the adapter in {folder} does not fit this backbone and configuration; {'; '.join(found)}. "
             f"Use the adapter that was trained for this backbone"
         )
-    return tensors
+    return fitting
+
+
+def _is_plain(tensor: Tensor) -> bool:
+    """Dense numbers of a usual type, each in memory of its own: not sparse, nested, without data, or one spread out."""
+    dense = tensor.layout == torch.strided and not tensor.is_nested and tensor.device.type == "cpu"
+    return dense and tensor.dtype in DTYPES and tensor.untyped_storage().nbytes() >= tensor.nbytes
 
 
 def _read_tensors(folder: Path, numbers: int, count: int) -> dict[str, Tensor]:
@@ -155,9 +180,15 @@ def _read_tensors(folder: Path, numbers: int, count: int) -> dict[str, Tensor]:
     try:
         if path.name == TENSOR_FILE:
             return safetensors.torch.load_file(path)
+        with zipfile.ZipFile(path) as archive:  # what torch.save writes; a small file must not inflate to a huge one
+            entries = archive.infolist()
+        if any(e.compress_type != zipfile.ZIP_STORED for e in entries) or sum(e.file_size for e in entries) > limit:
+            raise ValueError("it is compressed, or claims more than it holds")
         tensors = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, OSError, EOFError, ValueError, KeyError) as error:
-        raise AdapterError(f"cannot read {path}: {_first_line(error)}; it is damaged or not plain tensors") from error
+    except Exception as error:  # a damaged or hostile pickle can raise anything
+        unsafe = isinstance(error, pickle.UnpicklingError)  # torch's own text recommends to load it all the same
+        reason = "it asks for more than tensors" if unsafe else _first_line(error)
+        raise AdapterError(f"cannot read {path}: {reason}; it is damaged or not plain tensors") from error
     if not isinstance(tensors, dict) or not all(
         isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in tensors.items()
     ):

@@ -53,6 +53,8 @@ def test_fixed_keys_have_one_value(key):
         ("rank", True, "must be a int"),
         ("alpha", "16", "finite number"),
         ("alpha", float("nan"), "finite number"),
+        ("alpha", 10**400, "finite number up to 1,000,000"),
+        ("alpha", -1e300, "finite number up to 1,000,000"),
         ("beta_bias_init", None, "finite number"),
         ("normalize_qk", 1, "must be a bool"),
         ("num_state_heads", 1000, "from 1 to 64"),
@@ -72,6 +74,31 @@ def test_fixed_keys_have_one_value(key):
 def test_values_out_of_range_are_named(key, value, message):
     with pytest.raises(ConfigError, match=f"{key}.*{message}"):
         HFDeltaMemConfig.from_dict({key: value})
+
+
+@pytest.mark.parametrize(
+    "key", ["rank", "alpha", "state_update_mode", "delta_heads", "target_modules", "slot_read_top_k"]
+)
+@pytest.mark.parametrize("value", ["x" * 10**6, [[]] * 10**5, {"a": ["b"] * 10**5}], ids=["text", "list", "dict"])
+def test_messages_stay_short(key, value):
+    with pytest.raises(ConfigError, match=key) as caught:
+        HFDeltaMemConfig.from_dict({key: value})
+    assert len(str(caught.value)) < 500
+
+
+def test_names_in_messages_stay_short():
+    with pytest.raises(ConfigError, match="unknown configuration keys: xxx") as caught:
+        HFDeltaMemConfig.from_dict({"x" * 10**6: 1})
+    assert len(str(caught.value)) < 500
+
+
+def test_lists_in_lists_are_refused(tmp_path):
+    """As deep as the JSON reader goes, and no error of its own in the message about them."""
+    for depth in range(900, 1000, 3):
+        text = '{"rank": ' + "[" * depth + "]" * depth + "}"
+        (tmp_path / "delta_mem_config.json").write_text(text)
+        with pytest.raises(ConfigError):
+            HFDeltaMemConfig.load(tmp_path)
 
 
 def test_scale_must_start_inside_its_range():

@@ -1,8 +1,10 @@
 """Adapter folders: written as published, and nothing unfit gets in or touches the model."""
 
 import json
+import os
 import pickle
 import shutil
+import zipfile
 
 import pytest
 import safetensors.torch
@@ -14,6 +16,7 @@ from deltamem.core import (
     StateError,
     adapter_hash,
     attach_delta_mem,
+    files,
     load_delta_mem_adapter,
     read_adapter,
     resolve_adapter,
@@ -136,7 +139,7 @@ def test_all_problems_in_one_error(folder, kind):
         "missing: model.layers.0.self_attn.beta_proj, model.layers.1.self_attn.delta_k_proj",
         "not expected: surprise",
         "model.layers.0.self_attn.memory_q_proj [8, 47] instead of [8, 48]",
-        "not floating point: model.layers.2.self_attn.beta_bias",
+        "not plain floating point: model.layers.2.self_attn.beta_bias",
         "not finite: model.layers.3.self_attn.delta_o_proj, model.layers.3.self_attn.beta_bias",
     ):
         assert part in message
@@ -205,6 +208,124 @@ def test_oversized_files_are_not_even_read(folder):
         file.truncate(1 << 30)
     with pytest.raises(AdapterError, match="1,073,741,824 bytes.*at most"):
         read_adapter(folder, load_base("qwen3_tsw"))
+
+
+NAME = "model.layers.0.self_attn.memory_q_proj"
+STRANGE = {
+    "sparse": lambda t: t.to_sparse(),
+    "compressed": lambda t: t.to_sparse_csr(),
+    "without data": lambda t: t.to("meta"),
+    "quantised": lambda t: torch.quantize_per_tensor(t, 0.1, 0, torch.qint8),
+    "nested": lambda t: torch.nested.nested_tensor([t[0], t[1, :3]]),
+    "spread out": lambda t: t[:1, :1].clone().expand(t.shape),
+    "spread out far": lambda t: t[:1, :1].clone().expand(10**9, 10**9),
+    "complex": lambda t: t.to(torch.complex64),
+    "integer": lambda t: t.to(torch.int8),
+    "8 bits": lambda t: t.to(torch.float8_e4m3fn),
+    "powers of two": lambda t: t.abs().to(torch.float8_e8m0fnu),
+}
+
+
+@pytest.mark.parametrize("kind", STRANGE)
+@pytest.mark.filterwarnings("ignore")
+def test_strange_tensors_are_named(folder, kind):
+    spoil(folder, lambda tensors: tensors.update({NAME: STRANGE[kind](tensors[NAME])}), "pt")
+    with pytest.raises(AdapterError, match=f"configuration; not plain floating point: {NAME}. Use"):
+        read_adapter(folder, load_base("qwen3_tsw"))
+
+
+@pytest.mark.parametrize("kind", ["pt", "safetensors"])
+def test_wide_numbers_must_fit_float32(folder, kind):
+    adapter = read_adapter(folder, load_base("qwen3_tsw"))
+    spoil(folder, lambda tensors: tensors.update({NAME: tensors[NAME].double()}), kind)
+    assert adapter_hash(read_adapter(folder, load_base("qwen3_tsw"))) == adapter_hash(adapter)
+    write_adapter(adapter, folder)
+    spoil(folder, lambda tensors: tensors.update({NAME: tensors[NAME].double() * 1e300}), kind)
+    if kind == "pt":
+        (folder / TENSOR_FILE).unlink()
+    with pytest.raises(AdapterError, match=f"not finite: {NAME}"):
+        read_adapter(folder, load_base("qwen3_tsw"))
+
+
+def test_a_single_number_needs_no_dimension(tmp_path):
+    model = make_model()
+    adapter = make_adapter(model, trainable_delta_scale=True)
+    write_adapter(adapter, tmp_path)
+    tensors = safetensors.torch.load_file(tmp_path / TENSOR_FILE)
+    tensors = {name: t.squeeze() if name.endswith("delta_scale_raw") else t for name, t in tensors.items()}
+    safetensors.torch.save_file(tensors, tmp_path / TENSOR_FILE)
+    assert adapter_hash(read_adapter(tmp_path, model)) == adapter_hash(adapter)
+
+
+def test_files_that_inflate_are_not_read(folder, monkeypatch):
+    """64 MB of zeros in a file of a few hundred KB, which is small enough for an adapter."""
+    spoil(folder, lambda tensors: tensors.update(surprise=torch.zeros(1 << 24)), "pt")
+    with zipfile.ZipFile(folder / PICKLE_FILE) as archive:
+        entries = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(folder / PICKLE_FILE, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in entries.items():
+            archive.writestr(name, data)
+    assert (folder / PICKLE_FILE).stat().st_size < 1 << 20
+    monkeypatch.setattr(torch, "load", lambda *_, **__: pytest.fail("the file was opened"))
+    with pytest.raises(AdapterError, match="cannot read .*compressed"):
+        read_adapter(folder, load_base("qwen3_tsw"))
+
+
+PICKLES = {
+    "nothing": b"\x80\x02.",
+    "too short a tuple": b"\x80\x02\x86.",
+    "a foreign key": b"\x80\x02K\x01Q.",
+    "no arguments": b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\n)R.",
+    "a size of a number": b"\x80\x02ctorch\nSize\nK\x01\x85R.",
+    "far too many bytes": b"\x80\x02c__builtin__\nbytearray\n\x8a\x08\xff\xff\xff\xff\xff\xff\xff\x3f\x85R.",
+    "code": b"\x80\x02cos\nsystem\nX\x04\x00\x00\x00true\x85R.",
+}
+
+
+@pytest.mark.parametrize("content", PICKLES.values(), ids=PICKLES)
+def test_forged_pickles_are_refused(folder, content):
+    with zipfile.ZipFile(folder / PICKLE_FILE, "w") as archive:
+        for name, data in (("data.pkl", content), ("version", b"3\n"), ("byteorder", b"little")):
+            archive.writestr(f"archive/{name}", data)
+    with pytest.raises(AdapterError, match="cannot read .*; it is damaged or not plain tensors$") as caught:
+        read_adapter(folder, load_base("qwen3_tsw"))
+    assert "weights_only" not in str(caught.value)
+
+
+def test_a_refused_size_takes_no_memory(folder, monkeypatch):
+    """A configuration may ask for gigabytes; only a file that really holds them makes room for them."""
+    config = json.loads((folder / "delta_mem_config.json").read_text())
+    (folder / "delta_mem_config.json").write_text(json.dumps(config | {"rank": 256, "num_state_heads": 64}))
+    made = []
+    empty = files.empty_adapter
+    monkeypatch.setattr(files, "empty_adapter", lambda *args: made.append(args[2:]) or empty(*args))
+    with pytest.raises(AdapterError, match="misshapen"):
+        read_adapter(folder, load_base("qwen3_tsw"))
+    assert made == [("meta",)]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+@pytest.mark.parametrize("name", ["delta_mem_config.json", PICKLE_FILE])
+@pytest.mark.parametrize("pipe", [True, False])
+def test_pipes_and_devices_are_no_files(folder, name, pipe):
+    (folder / name).unlink()
+    os.mkfifo(folder / name) if pipe else (folder / name).symlink_to("/dev/zero")
+    with pytest.raises((AdapterError, ConfigError), match="is no file|neither"):
+        read_adapter(folder, load_base("qwen3_tsw"))
+
+
+@pytest.mark.parametrize("name", ["~no-such-user/adapter", "~a\0b", "a" * 5000, "a\0b"])
+def test_odd_names_are_no_folders(name):
+    with pytest.raises(AdapterError, match="give a folder"):
+        resolve_adapter(name)
+
+
+def test_linked_folders_and_files_are_followed(folder, tmp_path):
+    """As in the hub's cache."""
+    (folder / PICKLE_FILE).rename(tmp_path / "blob")
+    (folder / PICKLE_FILE).symlink_to(tmp_path / "blob")
+    (tmp_path / "link").symlink_to(folder)
+    read_adapter(tmp_path / "link", load_base("qwen3_tsw"))
 
 
 def test_folders_without_an_adapter(folder, tmp_path):
