@@ -53,11 +53,10 @@ def load_delta_mem_online_state(model: nn.Module, states: dict[str, Tensor]) -> 
             problems.append(f"{name} is {given}, expected floats [batch, {', '.join(map(str, expected))}]")
         elif state.shape[0] != (batch := state.shape[0] if batch is None else batch):
             problems.append(f"{name} has batch {state.shape[0]}, the others {batch}")
-        elif not bool(torch.isfinite(state).all()):
+        elif not bool((own := _own(state, layers[name].beta_bias.device)).isfinite().all()):
             problems.append(f"{name} holds values that are not finite")
         else:
-            device = layers[name].beta_bias.device
-            loaded[name] = state.detach().to(device, torch.float32, copy=True).reshape(batch, *side)
+            loaded[name] = own.reshape(batch, *side)
     if problems:
         raise StateError(f"this state does not fit the attached adapter: {listing(problems)}")
     binding.states, binding.dtype = loaded, None
@@ -97,6 +96,11 @@ def collect_delta_mem_state_stats(model: nn.Module) -> dict[str, dict[str, float
         }
         for name, state in states.items()
     }
+
+
+def _own(state: Tensor, device: torch.device) -> Tensor:
+    """A float32 copy, checked only as such: a float64 can be finite and yet too large."""
+    return state.detach().to(device, torch.float32, copy=True)
 
 
 def _checked(ids: Tensor | None) -> Tensor | None:

@@ -11,9 +11,14 @@ from torch import Tensor, nn
 _NOTED: ContextVar[tuple[Tensor | None] | None] = ContextVar("delta_mem_noted_mask", default=None)
 
 
-def prepare_inputs_for_generation(self: nn.Module, *args: Any, **kwargs: Any) -> dict[str, Any]:
-    """Notes the 2-D mask, out of which generate makes a 4-D one before the model sees it when the cache is static."""
-    inputs = type(self).prepare_inputs_for_generation(self, *args, **kwargs)
+def prepare_inputs_for_generation(
+    self: nn.Module, *args: Any, inputs_embeds: Tensor | None = None, **kwargs: Any
+) -> dict[str, Any]:
+    """Notes the 2-D mask, out of which generate makes a 4-D one before the model sees it when the cache is static.
+
+    `inputs_embeds` is named because generate looks for that name in the signature.
+    """
+    inputs = type(self).prepare_inputs_for_generation(self, *args, inputs_embeds=inputs_embeds, **kwargs)
     mask = kwargs.get("attention_mask")
     if mask is None or (isinstance(mask, Tensor) and mask.ndim == 2):
         _NOTED.set((mask,))

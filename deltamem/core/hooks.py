@@ -51,6 +51,8 @@ class Pass:
                 f"the live state of {name} has {'; '.join(differences)}: a state cannot be carried over; "
                 f"reset it first, with reset_delta_mem_states(model) or Binding.reset()"
             )
+        if state.is_inference() and not torch.is_inference_mode_enabled():
+            return state.clone()  # made in inference mode, which gradients refuse
         return state
 
     def commit(self) -> None:
@@ -119,7 +121,9 @@ class BackboneHooks:
         if inputs is None:
             inputs = given["inputs_embeds"]
         shape = tuple(inputs.shape[:2])
-        valid = valid_tokens(given.get("attention_mask"), binding.valid, shape, inputs.device)
+        cache = given.get("past_key_values")
+        past = 0 if cache is None else cache.get_seq_length() if hasattr(cache, "get_seq_length") else None
+        valid = valid_tokens(given.get("attention_mask"), binding.valid, past, shape, inputs.device)
         return make_plan(
             binding.adapter.config,
             shape,

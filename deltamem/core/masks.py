@@ -12,12 +12,17 @@ from .errors import MaskError
 from .generation import take_noted_mask
 
 
-def valid_tokens(mask: Any, explicit: Tensor | None, shape: tuple[int, int], device: torch.device) -> Tensor | None:
+def valid_tokens(
+    mask: Any, explicit: Tensor | None, past: int | Tensor | None, shape: tuple[int, int], device: torch.device
+) -> Tensor | None:
     """bool [B, T] of the pass, or None when all tokens are valid.
 
     Args:
-        mask: the `attention_mask` given to the model: None, 2-D [B, past + T], or anything else.
+        mask: the `attention_mask` given to the model: None, 2-D [B, past + T or wider], or anything else.
         explicit: bool [B, T] that overrules it.
+        past: tokens in the cache before the pass (a tensor for static caches), None when that cannot be told. Column
+            j of the mask is token j of cache and pass together, as in transformers: one mask for a whole prompt or
+            a whole static cache may come with every chunk.
         shape: (B, T).
 
     Raises:
@@ -44,4 +49,16 @@ def valid_tokens(mask: Any, explicit: Tensor | None, shape: tuple[int, int], dev
             f"the attention mask has shape {list(mask.shape)} but the pass has {list(shape)} tokens; "
             f"give one row for each batch row, covering the cached tokens and the new ones"
         )
-    return mask[:, -shape[1] :].to(device) != 0
+    return _columns(mask, past, shape[1]).to(device) != 0
+
+
+def _columns(mask: Tensor, past: int | Tensor | None, count: int) -> Tensor:
+    """The pass's own columns; the last ones when the mask covers no more than the pass or its past is unknown."""
+    last = mask.shape[1] - count
+    if last == 0 or past is None:
+        return mask[:, last:]
+    if isinstance(past, Tensor):  # on the device, and it stays there: a step must not wait for it
+        first = past.to(mask.device).clamp(max=last)
+        return mask.index_select(1, first + torch.arange(count, device=mask.device))
+    first = min(past, last)
+    return mask[:, first : first + count]

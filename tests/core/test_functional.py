@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from transformers import CompileConfig
+from transformers import CompileConfig, DynamicCache, StaticCache
 
 from deltamem.core import (
     StateError,
@@ -80,6 +80,50 @@ def test_generate_with_static_cache_and_padding(model):
             torch.testing.assert_close(states[name], state, atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.parametrize("whole", [False, True], ids=["mask so far", "whole mask"])
+@pytest.mark.parametrize("cache", [DynamicCache, StaticCache])
+def test_chunks_find_their_columns_of_the_mask(model, cache, whole):
+    """Column j of a 2-D mask is token j of cache and pass together, also where it reaches further than the pass."""
+    ids, mask = make_ids(), torch.ones(2, 11, dtype=torch.long)
+    mask[1, :5] = 0
+    positions = (mask.cumsum(1) - 1).clamp_min(0)
+    model(ids, attention_mask=mask, position_ids=positions)
+    expected = get_delta_mem_online_state(model)
+    reset_delta_mem_states(model)
+    kept = cache(config=model.config, **({"max_cache_len": 16} if cache is StaticCache else {}))
+    for start, end in ((0, 4), (4, 9), (9, 10), (10, 11)):
+        model(
+            ids[:, start:end],
+            attention_mask=mask if whole else mask[:, :end],
+            position_ids=positions[:, start:end],
+            past_key_values=kept,
+            use_cache=True,
+        )
+    for name, state in get_delta_mem_online_state(model).items():
+        torch.testing.assert_close(state, expected[name], atol=1e-4, rtol=1e-4)
+
+
+def test_generate_from_embeddings(model):
+    ids, mask = make_ids(), torch.ones(2, 11, dtype=torch.long)
+    mask[1, :5] = 0
+    options = {"attention_mask": mask, "max_new_tokens": 4, "min_new_tokens": 4, "do_sample": False}
+    expected = model.generate(ids, **options)
+    states = get_delta_mem_online_state(model)
+    reset_delta_mem_states(model)
+    out = model.generate(inputs_embeds=model.get_input_embeddings()(ids), **options)
+    assert torch.equal(out, expected[:, 11:])
+    assert same(get_delta_mem_online_state(model), states)
+
+
+def test_gradients_after_inference_mode(model):
+    with torch.inference_mode():
+        model(make_ids())
+    model.model._delta_mem.default.adapter.requires_grad_(True)
+    with torch.enable_grad():
+        model(make_ids()).logits.sum().backward()
+    assert model.model.layers[0].self_attn.delta_mem.memory_v_proj.grad is not None
+
+
 def test_state_round_trip(model):
     model(make_ids())
     kept = get_delta_mem_online_state(model)
@@ -117,11 +161,22 @@ def spoil_states(states, how):
         states[NAME] = states[NAME][:1]
     elif how == "not finite":
         states[NAME][0] = float("nan")
+    elif how == "holds values":
+        states[NAME] = states[NAME].double() * 1e300
     return states
 
 
 @pytest.mark.parametrize(
-    "how", ["missing", "not attached", "expected floats", "is list", "has batch 1, the others 2", "not finite"]
+    "how",
+    [
+        "missing",
+        "not attached",
+        "expected floats",
+        "is list",
+        "has batch 1, the others 2",
+        "not finite",
+        "holds values",
+    ],
 )
 def test_unfit_states_are_refused_before_anything_changes(model, how):
     model(make_ids())
