@@ -5,9 +5,9 @@ import contextlib
 import os
 import signal
 import sys
-from pathlib import Path
 
 from deltamem.core.errors import DeltaMemError
+from deltamem.core.files import local_path
 from deltamem.runtime import Session, load_model
 from deltamem.runtime.errors import ModelError
 
@@ -109,8 +109,9 @@ class Chat:
             path = _session_path(argument)
             try:
                 path.parent.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                print(f"The folder {path.parent} cannot be made ({error.strerror}); choose another one.")
+            except (OSError, ValueError) as error:  # ValueError: a name with a NUL in it
+                reason = getattr(error, "strerror", None) or error
+                print(f"The folder {path.parent} cannot be made ({reason}); choose another one.")
                 return
             self.session.save(path)
             print(f"Saved to {path}.")
@@ -189,7 +190,7 @@ def _plain(value):
 
 
 def _session_path(folder):
-    return Path(folder.strip()).expanduser() / SESSION_FILE
+    return local_path(folder.strip()) / SESSION_FILE
 
 
 def _options(arguments):

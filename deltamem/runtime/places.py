@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from deltamem.core.files import resolve_adapter
+from deltamem.core.files import local_path, resolve_adapter
 from deltamem.runtime.demo import demo_folder
 from deltamem.runtime.errors import ModelError
 from deltamem.runtime.presets import PRESETS
@@ -29,10 +29,10 @@ def find_base(name, progress):
     if text in PRESETS:
         base = PRESETS[text].base
         return _fetch(base, progress) if base else Place(demo_folder(progress), PRESETS[text].title)
-    folder = Path(text).expanduser()
-    if folder.is_dir():
+    folder = local_path(text)
+    if os.path.isdir(folder):
         return Place(folder.resolve(), text)
-    if folder.exists():
+    if os.path.exists(folder):
         raise ModelError(f'The model "{text}" is a file; give the folder that holds it.')
     if HUB_ID.fullmatch(text):
         return _fetch(text, progress)
@@ -44,7 +44,7 @@ def find_base(name, progress):
 def find_adapter(name):
     """Place of an adapter given by folder or hub id. Raises AdapterError."""
     folder = resolve_adapter(name)
-    return Place(folder, os.fspath(name), None if Path(name).expanduser().is_dir() else folder.name)
+    return Place(folder, os.fspath(name), None if os.path.isdir(local_path(name)) else folder.name)
 
 
 def find_adapters(name, adapter):
@@ -61,7 +61,7 @@ def find_adapters(name, adapter):
     text = os.fspath(adapter)
     if text.upper() in known:
         return known, text.upper()
-    if Path(text).expanduser().is_dir() or HUB_ID.fullmatch(text):
+    if os.path.isdir(local_path(text)) or HUB_ID.fullmatch(text):
         return {None: text}, None
     if preset and text.upper() in preset.adapters:
         raise ModelError(

@@ -91,6 +91,8 @@ class _Bad(Exception):
 
 def _read(path):
     try:
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise _Bad("it is a device or a pipe; give a file that a session was saved to.")
         if path.stat().st_size > MAX_BYTES:
             raise _Bad(f"it has {path.stat().st_size:,} bytes and a session file has at most {MAX_BYTES:,}.")
         return path.read_bytes()

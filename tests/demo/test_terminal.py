@@ -56,12 +56,14 @@ def test_a_conversation(tiny_model_folder, tiny_adapter_folder, tmp_path):
 def test_wrong_input_gets_a_sentence(tiny_model_folder, tmp_path):
     (tmp_path / "file").write_text("")
     lines = b"/bogus\n/save_session\n/load_session /no/such\n/save_session " + os.fsencode(tmp_path / "file" / "x")
+    lines += b"\n/load_session ~no-such-user/x\n/save_session ~no-such-user\0/x"
     lines += b"\n\n   \n\xff\xfe <|im_end|>\n"
     run = chat(lines, "--max-new-tokens=4", MODEL_PATH=tiny_model_folder, MODE="base")
     out = run.stdout.decode("utf-8", "replace")
     assert (run.returncode, run.stderr) == (0, b"")
     for words in ("no command /bogus", "Give a folder", "cannot be loaded", "choose another one", "Memory off"):
         assert words in out
+    assert "cannot be made (embedded null byte)" in out and out.count("cannot be loaded") == 2
     assert "[4 tokens" in out
     assert "Traceback" not in out
 

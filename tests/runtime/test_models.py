@@ -92,6 +92,9 @@ def test_adapter_of_another_backbone(tiny_model_folder, tiny_adapter_folder, tmp
     [
         ({"name": "no-such-preset"}, "demo, qwen3-4b"),
         ({"name": "/no/such/folder"}, "There is no model"),
+        ({"name": "~no-such-user/model"}, "There is no model"),
+        ({"name": "~a\0b"}, "There is no model"),
+        ({"name": "a" * 400}, "There is no model"),
         ({"name": __file__}, "is a file"),
         ({"dtype": "int3"}, "float32, bfloat16, float16"),
         ({"device": "toaster"}, "cuda:<number> or cpu"),
@@ -99,6 +102,7 @@ def test_adapter_of_another_backbone(tiny_model_folder, tiny_adapter_folder, tmp
         ({"attention": "magic"}, "sdpa, flash_attention_2, eager"),
         ({"attention": "flash_attention_2"}, "flash_attention_2"),
         ({"adapter": "/no/such/adapter"}, "There is no adapter"),
+        ({"adapter": "~no-such-user/adapter"}, "There is no adapter"),
     ],
 )
 def test_wrong_options(tiny_model_folder, options, words):

@@ -125,6 +125,12 @@ def test_what_is_no_file_is_one_sentence(model, tmp_path):
     for path in (tmp_path, tmp_path / "absent", "a\0b"):
         with pytest.raises(SessionFileError, match="cannot be loaded: .*; give a file"):
             Session.load(model, path)
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "pipe")
+        (tmp_path / "zero").symlink_to("/dev/zero")
+        for path in (tmp_path / "pipe", tmp_path / "zero"):
+            with pytest.raises(SessionFileError, match="device or a pipe; give a file"):
+                Session.load(model, path)
     for data in (b"", b"{}", b"PK\x03\x04" * 9, safetensors.torch.save({"a": torch.zeros(3)})):
         with pytest.raises(SessionFileError, match="damaged or no session file"):
             load(model, tmp_path / "s.safetensors", data)
