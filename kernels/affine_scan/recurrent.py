@@ -4,6 +4,8 @@ Best for short sequences (a chat turn, a training pass): one launch forward, one
 Same contract as `affine_scan_naive`.
 """
 
+from contextlib import nullcontext
+
 import torch
 import triton
 import triton.language as tl
@@ -112,6 +114,11 @@ def _launch_options(inputs):
     return strides, {"R": rank, "RP": triton.next_power_of_2(rank), "num_warps": 1}
 
 
+def _device_of(x):
+    """Triton launches on the current GPU, which need not be the one that holds the tensors."""
+    return torch.cuda.device(x.device) if x.is_cuda else nullcontext()
+
+
 class _Scan(torch.autograd.Function):
     @staticmethod
     def forward(ctx, q, k, v, keep, erase, write, state, mask):
@@ -124,10 +131,11 @@ class _Scan(torch.autograd.Function):
         history = reads.new_empty((batch, heads, length, rank, rank) if needs_history else (0,))
         mask = None if mask is None else mask.contiguous().to(torch.uint8)
         strides, options = _launch_options(inputs)
-        _forward_kernel[(batch * heads,)](
-            *inputs, state, mask if mask is not None else reads, reads, final, history, heads, length, *strides,
-            HAS_MASK=mask is not None, KEEP_HISTORY=needs_history, **options,
-        )  # fmt: skip
+        with _device_of(q):
+            _forward_kernel[(batch * heads,)](
+                *inputs, state, mask if mask is not None else reads, reads, final, history, heads, length, *strides,
+                HAS_MASK=mask is not None, KEEP_HISTORY=needs_history, **options,
+            )  # fmt: skip
         ctx.save_for_backward(*inputs, history, *([] if mask is None else [mask]))
         return reads, final
 
@@ -139,10 +147,11 @@ class _Scan(torch.autograd.Function):
         grads = [torch.empty(batch, heads, length, rank, device=history.device) for _ in range(6)]
         d_state = torch.empty(batch, heads, rank, rank, device=history.device)
         strides, options = _launch_options(inputs)
-        _backward_kernel[(batch * heads,)](
-            *inputs, mask if mask is not None else history, history, d_reads.contiguous(), d_final.contiguous(),
-            *grads, d_state, heads, length, *strides, HAS_MASK=mask is not None, **options,
-        )  # fmt: skip
+        with _device_of(history):
+            _backward_kernel[(batch * heads,)](
+                *inputs, mask if mask is not None else history, history, d_reads.contiguous(), d_final.contiguous(),
+                *grads, d_state, heads, length, *strides, HAS_MASK=mask is not None, **options,
+            )  # fmt: skip
         return *grads, d_state, None
 
 

@@ -49,3 +49,12 @@ def test_dispatch_takes_it_on_a_gpu():
     from deltamem.kernels.affine_scan.dispatch import BACKENDS
 
     assert "recurrent" in BACKENDS and torch.cuda.is_available()
+
+
+@pytest.mark.gpu
+def test_any_gpu_will_do():
+    """Tensors on another GPU than the current one."""
+    if torch.cuda.device_count() < 2:
+        pytest.skip("needs two GPUs")
+    run = subprocess.run([sys.executable, "-c", CHECK, "cuda:1"], capture_output=True, text=True, check=False)
+    assert run.stdout.strip() == "equal", run.stderr[-2000:]
