@@ -17,8 +17,8 @@ def attach_delta_mem(model: nn.Module, config: HFDeltaMemConfig | Adapter) -> li
 
     A configuration makes fresh, trainable weights (drawn from torch's default generator); an `Adapter` is used as it
     is. Each layer becomes the submodule `delta_mem` of its attention module. Attaching again replaces the adapter and
-    drops its state. Beam search is not supported: it moves rows about, and their states would stay behind.
-    Nor is `generate(use_cache=False)`: it would write the whole text again at every step.
+    drops its state. With writes on, `generate()` refuses (StateError) beam search, assisted decoding and running
+    without a cache: each would leave writes in the memory that do not belong to the answer.
 
     Returns:
         The attached attention modules' names.

@@ -1,4 +1,4 @@
-"""Two methods of a hooked model that make plain `generate()` work with the memory, whatever the cache."""
+"""Three methods of a hooked model that make plain `generate()` work with the memory, or refuse where it cannot."""
 
 import types
 from collections.abc import Callable
@@ -6,6 +6,9 @@ from contextvars import ContextVar
 from typing import Any
 
 from torch import Tensor, nn
+
+from .binding import base_of, bound_to
+from .errors import StateError
 
 # A 1-tuple with the 2-D mask (or None: all valid) that belongs to the next pass.
 _NOTED: ContextVar[tuple[Tensor | None] | None] = ContextVar("delta_mem_noted_mask", default=None)
@@ -30,7 +33,21 @@ def get_compiled_call(self: nn.Module, config: Any) -> Callable:
     return self.__call__
 
 
-OVERRIDES = (prepare_inputs_for_generation, get_compiled_call)
+def _validate_generation_mode(self: nn.Module, mode: Any, config: Any, *args: Any) -> None:
+    """Refuses, while the memory takes writes, what feeds tokens twice or takes them back, and what moves rows about."""
+    type(self)._validate_generation_mode(self, mode, config, *args)
+    base = base_of(self)
+    binding = bound_to(base, base._delta_mem.default)
+    plain = mode in ("greedy_search", "sample") and config.use_cache is not False
+    if binding is not None and binding.write and not plain:
+        way = "without a cache" if mode in ("greedy_search", "sample") else f"by {getattr(mode, 'value', mode)}"
+        raise StateError(
+            f"generate() {way} feeds tokens more than once or moves rows, and the memory cannot take writes back; "
+            f"use greedy search or sampling with a cache, or turn writes off"
+        )
+
+
+OVERRIDES = (prepare_inputs_for_generation, get_compiled_call, _validate_generation_mode)
 
 
 def override(model: nn.Module) -> None:

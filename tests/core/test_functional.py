@@ -7,6 +7,7 @@ from transformers import CompileConfig, DynamicCache, StaticCache
 from deltamem.core import (
     StateError,
     attach_delta_mem,
+    bind,
     collect_delta_mem_state_stats,
     get_delta_mem_online_state,
     load_delta_mem_online_state,
@@ -101,6 +102,27 @@ def test_chunks_find_their_columns_of_the_mask(model, cache, whole):
         )
     for name, state in get_delta_mem_online_state(model).items():
         torch.testing.assert_close(state, expected[name], atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"num_beams": 2}, "by beam_search"),
+        ({"num_beams": 2, "do_sample": True}, "by beam_sample"),
+        ({"prompt_lookup_num_tokens": 3}, "by assisted_generation"),
+        ({"use_cache": False}, "without a cache"),
+    ],
+)
+def test_generate_refuses_what_would_leave_foreign_writes(model, options, words):
+    ids = make_ids(1)
+    options = {"attention_mask": torch.ones_like(ids), "max_new_tokens": 4} | options
+    with pytest.raises(StateError, match=f"{words} feeds tokens .* turn writes off"):
+        model.generate(ids, **options)
+    assert get_delta_mem_online_state(model) == {}
+    set_delta_mem_write_enabled(model, False)
+    assert model.generate(ids, **options).shape[1] > 11
+    with bind(model, None):
+        model.generate(ids, **options)
 
 
 def test_generate_from_embeddings(model):
