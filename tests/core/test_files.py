@@ -215,7 +215,6 @@ STRANGE = {
     "sparse": lambda t: t.to_sparse(),
     "compressed": lambda t: t.to_sparse_csr(),
     "without data": lambda t: t.to("meta"),
-    "quantised": lambda t: torch.quantize_per_tensor(t, 0.1, 0, torch.qint8),
     "nested": lambda t: torch.nested.nested_tensor([t[0], t[1, :3]]),
     "spread out": lambda t: t[:1, :1].clone().expand(t.shape),
     "spread out far": lambda t: t[:1, :1].clone().expand(10**9, 10**9),
