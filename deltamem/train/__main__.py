@@ -90,10 +90,13 @@ def train(options) -> None:
     adapter.requires_grad_(False)
     write_adapter(adapter, options.out / "adapter")
     if options.cases:
-        results = {name: measure(model, adapter, suite, options.cases, batch=100) for name, suite in SUITES.items()}
+        label = options.variant.upper()
+        results = {
+            name: measure(model, {label: adapter}, suite, options.cases, base=False) for name, suite in SUITES.items()
+        }
         (options.out / "recall.json").write_text(json.dumps({"cases": options.cases, "suites": results}, indent=1))
-        for name, conditions in results.items():
-            print(name, {condition: result["exact"] for condition, result in conditions.items()})
+        for name, columns in results.items():
+            print(name, {column: result["exact"] for column, result in columns.items()})
 
 
 def main(argv=None) -> int:

@@ -7,7 +7,7 @@ from deltamem.core.binding import Binding, bind
 
 @torch.no_grad()
 def greedy_replies(
-    backbone, chat, prompts: list[list[int]], binding: Binding | None = None, max_new_tokens: int = 24
+    backbone, chat, prompts: list[list[int]], binding: Binding | None = None, max_new_tokens: int = 20
 ) -> list[str]:
     """The greedy reply to each prompt (token ids that end with the reply header), one text per prompt.
 

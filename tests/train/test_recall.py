@@ -39,10 +39,12 @@ def test_cases_hold_only_test_values_and_are_the_same_every_time():
 def test_a_whole_measurement(tiny, monkeypatch):
     monkeypatch.setattr(recall, "vocabulary_words", lambda tokenizer: WORDS)
     adapter = new_adapter(tiny.backbone, HFDeltaMemConfig(rank=4, alpha=8.0)).requires_grad_(False)
-    result = recall.measure(tiny, adapter, recall.Suite(2, "word", 1), 3, batch=2, progress=False)
-    assert set(result) == {"state only", "no history", "full history"}
+    result = recall.measure(tiny, {"TSW": adapter}, recall.Suite(2, "word", 1), 3, batch=2, progress=False)
+    assert set(result) == {"base, no history", "base, full history", "TSW, state only"}
     # A zero-initialised memory steers nothing: with only the state to go by, it answers like the base model.
-    told = [[example["said"] for example in result[name]["examples"]] for name in ("state only", "no history")]
+    told = [
+        [example["said"] for example in result[name]["examples"]] for name in ("TSW, state only", "base, no history")
+    ]
     assert told[0] == told[1]
 
 
