@@ -115,6 +115,11 @@ def test_fresh_attach_is_trainable_and_float32():
     assert (layer.beta_bias == -1.5).all()
 
 
+def test_fresh_uncoupled_gates_start_as_coupled_ones():
+    layer = new_adapter(make_model(), HFDeltaMemConfig(couple_lambda=False)).layers["model.layers.0.self_attn"]
+    assert not layer.lambda_proj.any() and torch.equal(layer.lambda_bias, -layer.beta_bias)
+
+
 def test_casting_the_backbone_leaves_adapter_numbers_alone():
     model = make_model()
     adapter = make_adapter(model)

@@ -175,6 +175,30 @@ def test_write_mask_reads_without_writing(model):
     assert not torch.allclose(with_reads[:, 6:], without[:, 6:])
 
 
+@pytest.mark.parametrize("granularity", ["token", "message_mean"])
+def test_write_mask_never_writes_padding(model, granularity):
+    adapter = make_adapter(model, memory_write_granularity=granularity)
+    ids, write = make_ids(), torch.ones(2, 11, dtype=torch.bool)
+    write[:, 8:] = False
+    valid = torch.ones(2, 11, dtype=torch.bool)
+    valid[1, :5] = False
+    messages = None if granularity == "token" else torch.zeros(2, 11, dtype=torch.long)
+    states = []
+    for mask in (write, write & valid):
+        binding = Binding(adapter, valid=valid, write_mask=mask, message_ids=messages)
+        run(model, binding, ids)
+        states.append(binding.states)
+    assert same(*states)
+
+
+def test_reading_makes_no_state(model):
+    """Zeros that were only read bind nobody to their batch size."""
+    binding = Binding(make_adapter(model), write=False)
+    run(model, binding, make_ids(2))
+    assert binding.states == {}
+    run(model, binding, make_ids(3))
+
+
 def test_strength(model):
     adapter = make_adapter(model, delta_o_rmsnorm=True)
     plain = run(model, None)
@@ -204,6 +228,13 @@ def test_gates_are_means_over_written_tokens(model):
     torch.testing.assert_close(lambda_mean[name][:, 0], 1 - expected)
 
 
+def test_gates_of_a_pass_without_a_mask(model):
+    binding = Binding(make_adapter(model, num_state_heads=4), gates=GateSums())
+    run(model, binding)
+    assert all(written.tolist() == [11.0, 11.0] for written in binding.gates.written.values())
+    assert all(((mean > 0) & (mean < 1)).all() for mean in binding.gates.means()[0].values())
+
+
 def test_nothing_written_gives_nan_means(model):
     binding = Binding(make_adapter(model), valid=torch.tensor([[True] * 11, [False] * 11]), gates=GateSums())
     run(model, binding)
@@ -226,6 +257,17 @@ def test_masks_that_cannot_be_read(model):
     binding.valid = None
     with pytest.raises(MaskError, match=r"\[2, 5\].*\[2, 11\]"):
         run(model, binding, attention_mask=torch.ones(2, 5))
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_a_noted_mask_serves_its_own_pass_only(model, alone):
+    """generate() notes its 2-D masks; none of them is left for a later pass with a mask that cannot be read."""
+    binding = Binding(make_adapter(model))
+    with torch.no_grad(), bind(model, None if alone else binding):
+        model.generate(make_ids(), max_new_tokens=3, do_sample=False, cache_implementation="static")
+    causal = torch.ones(11, 11).tril().bool()[None, None].expand(2, 1, 11, 11)
+    with pytest.raises(MaskError, match="4-D tensor"):
+        run(model, binding, attention_mask=causal)
 
 
 def test_positional_mask_counts(model):

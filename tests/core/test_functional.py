@@ -63,8 +63,9 @@ def test_generate_writes_across_calls(model):
     assert not same(get_delta_mem_online_state(model), first)
 
 
-def test_generate_with_static_cache_and_padding(model):
+def test_generate_with_static_cache_and_padding(model, monkeypatch):
     """The 2-D mask counts even where generate() turns it into a 4-D one first, and steps are never compiled."""
+    monkeypatch.setattr(torch, "compile", lambda *_, **__: pytest.fail("a step was compiled"))
     compiled = CompileConfig()
     compiled._compile_all_devices = True
     ids, mask = make_ids(), torch.ones(2, 11, dtype=torch.long)
@@ -330,9 +331,10 @@ def test_sentences_are_grouped_by_pair(segments):
         model(tokens)
         return get_delta_mem_online_state(model)
 
-    by_pair = run([0, 0, 0, 1, 1, -1], [0, 1, 1, 0, -1, 3])
+    by_pair = run([0, 0, 0, 1, 1, -1], [0, 2, 2, 0, -1, 3])
     assert same(by_pair, run(None, [0, 1, 1, 2, -1, -1]))
     assert not same(by_pair, run(None, [0, 1, 1, 0, -1, -1]))
+    assert not same(by_pair, run(None, [0, 1, 1, 1, -1, -1]))
 
 
 def test_no_ids_means_token_writes(segments):

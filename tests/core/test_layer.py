@@ -105,6 +105,16 @@ def test_steer(head, granularity, rmsnorm):
     torch.testing.assert_close(low, output.bfloat16() + expected.bfloat16())
 
 
+@pytest.mark.parametrize("head", ["k", "o"])
+def test_head_scales_keep_their_places(head):
+    """Four numbers in the order q, k, v, o, whichever heads are active."""
+    options = {"trainable_delta_scale": True, "delta_scale_granularity": "head", "delta_scale_max": 3.0}
+    layer = make_layer(delta_heads=["o", "k"], **options)
+    reads, output = torch.randn(2, 5, 4), torch.zeros(2, 5, getattr(SHAPE, head))
+    scale = 3.0 * torch.sigmoid(layer.delta_scale_raw["qkvo".index(head)]) * 16.0 / 4
+    torch.testing.assert_close(layer.steer(head, output, reads), scale * reads @ getattr(layer, f"delta_{head}_proj").T)
+
+
 @pytest.mark.parametrize("tokens", [1, 40])
 @pytest.mark.parametrize("bias", [-200.0, 0.0, 200.0], ids=["shut", "open", "wide open"])
 @pytest.mark.parametrize("mode", MODES[:4], ids=str)

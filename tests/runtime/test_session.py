@@ -152,6 +152,13 @@ def test_every_token_is_written_once(model, sent, label, context):
     assert sum(writes) == (1 + len(HISTORY) + 4 if label == "SSW" else len(expected))
 
 
+@pytest.mark.parametrize("label", LABELS)
+def test_what_opens_a_conversation_is_written_once(model, sent, label):
+    session = Session(model, adapter=label, system="Be kind.")
+    session.preload([*HISTORY, *HISTORY])
+    assert sent.written == told(model.chat, {"role": "system", "content": "Be kind."}, *HISTORY, *HISTORY)
+
+
 def test_without_memory_nothing_is_written_and_the_backbone_answers(model, sent):
     session = Session(model, memory=False)
     session.preload(HISTORY)
