@@ -116,9 +116,7 @@ class Run:
         try:
             # no_grad, not inference_mode: states must stay usable outside, with gradients too.
             with self.model.lock, self.timed(), torch.no_grad(), bind(self.model.backbone, self.binding):
-                out = self.model.backbone(
-                    input_ids=ids, past_key_values=self.cache, use_cache=True, logits_to_keep=1
-                )
+                out = self.model.backbone(input_ids=ids, past_key_values=self.cache, use_cache=True, logits_to_keep=1)
         except torch.OutOfMemoryError as error:
             raise SessionError(
                 f"The device ran out of memory at {self.length + len(tokens):,} tokens in the prompt; reset the "
