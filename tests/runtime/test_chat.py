@@ -129,6 +129,15 @@ def test_content_never_holds_control_tokens(case, text):
     assert control == [i for i in chat.message("user", "x") if i in chat.control_ids]
 
 
+def test_added_white_space_is_text():
+    """Some tokenizers add runs of blanks; they act on nothing."""
+    tokenizer = make_tokenizer(added=["    ", "<think>"])
+    chat = ChatFormat(tokenizer)
+    blanks, thought = (tokenizer.convert_tokens_to_ids(word) for word in ("    ", "<think>"))
+    assert blanks in chat.text("a    b") and blanks not in chat.control_ids
+    assert thought in chat.control_ids and thought not in chat.text("a<think>b")
+
+
 def test_control_spellings_made_by_a_normaliser():
     tokenizer = make_tokenizer()
     tokenizer.backend_tokenizer.normalizer = normalizers.NFKC()
