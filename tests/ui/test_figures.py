@@ -54,10 +54,10 @@ def test_scale_of_an_empty_memory():
     empty.states[0, 0, 0, 0] = np.nan
     assert state_limit([empty]) == 1.0
     empty.states[1, 0, 0, 0] = 0.03  # one cell: the percentile is 0, the largest value is not
-    assert state_limit([empty]) == 0.05
+    assert state_limit([empty]) == 0.03
 
 
-@pytest.mark.parametrize(("value", "limit"), [(0.1, 0.1), (0.11, 0.2), (0.21, 0.5), (0.51, 1.0), (7, 10), (3e-7, 5e-7)])
+@pytest.mark.parametrize(("value", "limit"), [(0.1, 0.1), (0.11, 0.2), (0.21, 0.3), (0.31, 0.5), (7, 10), (3e-7, 3e-7)])
 def test_round_up(value, limit):
     assert round_up(value) == limit
 

@@ -11,7 +11,7 @@ import numpy as np
 QUANTILE = 0.995
 RULE = (
     "One scale for all turns of the session: the largest 99.5th percentile of |S| in any turn, "
-    "rounded up to 1, 2 or 5. Cells beyond it have the end colour."
+    "rounded up to 1, 2, 3 or 5. Cells beyond it have the end colour."
 )
 
 
@@ -30,7 +30,7 @@ def state_limit(snapshots: Iterable[Snapshot]) -> float:
     """The value at both ends of the state scale for `snapshots` (all turns, all arms); 1.0 when nothing is written.
 
     A percentile, so that one outlying cell does not bleach all others, taken turn by turn and then the largest, so
-    that a quiet turn never narrows the scale; rounded up to 1, 2 or 5 times a power of ten, so that it seldom moves.
+    that a quiet turn never narrows the scale; rounded up to 1, 2, 3 or 5 times a power of ten, so that it seldom moves.
     """
     largest = 0.0
     for snapshot in snapshots:
@@ -41,9 +41,9 @@ def state_limit(snapshots: Iterable[Snapshot]) -> float:
 
 
 def round_up(value: float) -> float:
-    """The least of 1, 2, 5 × 10^n that is not below `value` (> 0)."""
+    """The least of 1, 2, 3, 5 × 10^n that is not below `value` (> 0)."""
     power = 10.0 ** math.floor(math.log10(value))
-    step = next(step for step in (1, 2, 5, 10) if value <= step * power * (1 + 1e-9))
+    step = next(step for step in (1, 2, 3, 5, 10) if value <= step * power * (1 + 1e-9))
     return float(f"{step * power:.1g}")
 
 
