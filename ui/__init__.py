@@ -1,1 +1,1 @@
-"""The page of the δ-mem playground: parsing of transcripts, figures, panels. Holds no tensors."""
+"""The page of the δ-mem playground: panels and what their controls do. Holds no tensors."""

@@ -12,8 +12,8 @@ import zipfile
 from pathlib import Path
 
 from deltamem.runtime import Session
+from deltamem.transcripts import Transcript
 
-from .transcripts import Transcript
 from .workspace import Turn, Workspace
 
 SUFFIX = ".zip"

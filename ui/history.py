@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator
 
+from deltamem.transcripts import Transcript
+
 from .background import Report, in_background
-from .transcripts import Transcript
 from .workspace import Workspace
 
 COUNT_EVERY = 200  # messages between two reports while tokens are counted

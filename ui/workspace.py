@@ -10,8 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from deltamem.runtime import Session
-
-from .transcripts import Transcript
+from deltamem.transcripts import Transcript
 
 
 class Busy(Exception):

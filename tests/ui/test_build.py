@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
+from deltamem.transcripts import Transcript, read_transcript
 from ui.history import write
 from ui.page import EXAMPLES, build_page
 from ui.panels.ask import sampling_of
 from ui.panels.memory import Maps
 from ui.talk import talk
-from ui.transcripts import Transcript, read_transcript
 
 
 def test_nothing_of_a_page_is_offered_as_an_api(model):

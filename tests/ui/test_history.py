@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from deltamem.runtime.errors import SessionFileError
+from deltamem.transcripts import Transcript
 from ui.background import Stopped, in_background
 from ui.bundle import BundleError, load_page, save_page
 from ui.history import count_tokens, switch_adapter, write, written_tokens
 from ui.talk import talk
-from ui.transcripts import Transcript
 from ui.workspace import Workspace
 
 CHAT = [

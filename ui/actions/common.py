@@ -12,6 +12,7 @@ from pathlib import Path
 import gradio as gr
 
 from deltamem.core.errors import DeltaMemError
+from deltamem.transcripts import TranscriptError
 
 from .. import words
 from ..bundle import BundleError
@@ -21,7 +22,6 @@ from ..panels.history import HistoryPanel
 from ..panels.memory import MemoryPanel
 from ..panels.session import SessionPanel
 from ..registry import Full, Gone, Registry
-from ..transcripts import TranscriptError
 from ..workspace import Busy
 
 # Passes of different pages take turns at the model, so a few may answer at once; more would only slow all of them.

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import gradio as gr
 
+from deltamem.transcripts import Transcript, read_transcript
+
 from .. import words
 from ..background import Stopped
 from ..history import count_tokens, switch_adapter, write, written_tokens
 from ..panels import columns as columns_view
 from ..panels import history as view
-from ..transcripts import Transcript, read_transcript
 from ..workspace import Workspace
 from .common import MODEL, NOW, READ, Page, Refused, excused, guarded, remove
 

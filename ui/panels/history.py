@@ -8,8 +8,9 @@ from pathlib import Path
 
 import gradio as gr
 
+from deltamem.transcripts import EXTENSIONS, MAX_BYTES, Transcript
+
 from .. import words
-from ..transcripts import EXTENSIONS, MAX_BYTES, Transcript
 from .header import step
 
 EMPTY = '<div class="dm-empty">What was read appears here: who speaks, the text, and how many tokens it takes.</div>'

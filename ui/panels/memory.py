@@ -8,8 +8,19 @@ from pathlib import Path
 import gradio as gr
 import numpy as np
 
+from deltamem.compare.figures import (
+    AtlasLayout,
+    Source,
+    gate_map,
+    layer_states,
+    png,
+    state_limit,
+    states_atlas,
+    svg,
+    when,
+)
+
 from .. import words
-from ..figures import AtlasLayout, Source, gate_map, layer_states, png, state_limit, states_atlas, svg, when
 from ..workspace import Workspace
 from .header import adapter_name, step
 

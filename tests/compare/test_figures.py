@@ -7,9 +7,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ui.figures import AtlasLayout, Source, gate_map, layer_states, png, state_limit, states_atlas, svg, when
-from ui.figures.atlas import DPI, TOP
-from ui.figures.scale import decimals, round_up
+from deltamem.compare.figures import (
+    AtlasLayout,
+    Source,
+    gate_map,
+    layer_states,
+    png,
+    state_limit,
+    states_atlas,
+    svg,
+    when,
+)
+from deltamem.compare.figures.atlas import DPI, TOP
+from deltamem.compare.figures.scale import decimals, round_up
 
 SOURCE = Source("SmolLM2-135M-Instruct", "smollm2-135m-tsw (TSW)")
 

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from ui.transcripts import TranscriptError, parse_transcript
-from ui.transcripts.text import prose_pieces
+from deltamem.transcripts import TranscriptError, parse_transcript
+from deltamem.transcripts.text import prose_pieces
 
 PAIR = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "hello"}]
 

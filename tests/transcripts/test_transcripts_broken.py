@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ui.transcripts import MAX_BYTES, MAX_MESSAGES, TranscriptError, parse_transcript, read_transcript
+from deltamem.transcripts import MAX_BYTES, MAX_MESSAGES, TranscriptError, parse_transcript, read_transcript
 
 from .test_transcripts import HI, pairs, parse
 
