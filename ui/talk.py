@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
+
+from deltamem.runtime.together import reply_together
 
 from .workspace import Arm, Turn, Workspace
 
@@ -16,18 +19,17 @@ def talk(workspace: Workspace, question: str, **sampling) -> Iterator[None]:
     before = {key: arm.session.stats()["turns"] for key, arm in workspace.arms.items()}
     shown = {key: (list(arm.chat), arm.stats) for key, arm in workspace.arms.items()}
     workspace.failed = None
-    running = {}
+    arms = list(workspace.arms.values())
     try:
-        try:
-            for key, arm in workspace.arms.items():
-                running[key] = arm.session.reply(question, **sampling)
+        with closing(reply_together([arm.session for arm in arms], question, **sampling)) as events:
+            for arm in arms:
                 arm.chat = [*arm.chat, _said("user", question), _said("assistant", "")]
                 arm.stats = None
             yield
-            yield from _rounds(workspace, dict(running))
-        finally:
-            for reply in running.values():
-                reply.close()
+            while not workspace.stop.is_set() and (step := next(events, None)):
+                index, event = step
+                _take(arms[index], event)
+                yield
     except GeneratorExit:
         _settle(workspace, question, before)
         raise
@@ -56,19 +58,6 @@ def take_back(workspace: Workspace) -> str | None:
         arm.chat = arm.chat[:-2]
         arm.stats = arm.session.stats()["last"]
     return turn.question
-
-
-def _rounds(workspace: Workspace, running: dict) -> Iterator[None]:
-    while running:
-        for key in list(running):
-            if workspace.stop.is_set():
-                return
-            event = next(running[key], None)
-            if event is None:
-                del running[key]
-                continue
-            _take(workspace.arms[key], event)
-            yield
 
 
 def _take(arm: Arm, event) -> None:
