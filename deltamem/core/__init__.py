@@ -23,6 +23,7 @@ from .functional import (
     set_delta_mem_write_sentence_ids,
 )
 from .layer import DeltaMemLayer
+from .trace import TokenTrace
 
 __all__ = [
     "Adapter",
@@ -35,6 +36,7 @@ __all__ = [
     "HFDeltaMemConfig",
     "MaskError",
     "StateError",
+    "TokenTrace",
     "adapter_hash",
     "attach_delta_mem",
     "bind",

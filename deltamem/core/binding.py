@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from .adapter import Adapter
 from .errors import StateError, listing
 from .layer import Gates
+from .trace import TokenTrace
 
 
 class GateSums:
@@ -63,6 +64,7 @@ class Binding:
             after all reads of the pass. A single-token pass with ids of another length writes its token.
         strength: factor on every correction.
         gates: where to sum the gates of what is written, or None.
+        trace: where to record every token's gate and influence, or None (it costs nothing then).
     """
 
     adapter: Adapter
@@ -74,6 +76,7 @@ class Binding:
     sentence_ids: Tensor | None = None
     strength: float = 1.0
     gates: GateSums | None = None
+    trace: TokenTrace | None = None
     # The backbone's dtype when the states were made: continuing in another one is an error.
     dtype: torch.dtype | None = field(default=None, repr=False)
 

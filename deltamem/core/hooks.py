@@ -16,6 +16,7 @@ from .generation import take_noted_mask
 from .layer import DeltaMemLayer, Gates
 from .masks import valid_tokens
 from .plan import Plan, make_plan
+from .trace import influence, measured_head, token_gates
 
 
 class Pass:
@@ -29,6 +30,8 @@ class Pass:
         self.reads: dict[str, Tensor] = {}
         self.states: dict[str, Tensor] = {}
         self.gates: dict[str, Gates] = {}
+        self.token_gates: dict[str, Tensor] = {}
+        self.influence: dict[str, Tensor] = {}
         self.dtype: torch.dtype | None = None
 
     def state(self, name: str, layer: DeltaMemLayer, x: Tensor) -> Tensor:
@@ -64,6 +67,8 @@ class Pass:
         if self.binding.gates is not None:
             for name, gates in self.gates.items():
                 self.binding.gates.add(name, gates)
+        if self.binding.trace is not None:
+            self.binding.trace.add(self.token_gates, self.influence)
 
 
 NOTHING = nullcontext()
@@ -156,13 +161,18 @@ class BackboneHooks:
             current.states[name] = after
         if gates is not None and current.binding.gates is not None:
             current.gates[name] = gates
+        if current.binding.trace is not None:
+            current.token_gates[name] = token_gates(gates, current.plan, x)
 
     def _steer(self, name: str, head: str, module: nn.Module, args: tuple, output: Tensor) -> Tensor | None:
         current, layer = self._current(name)
         if layer is None or head not in layer.config.delta_heads:
             return None
+        binding, reads = current.binding, current.reads[name]
         with full_precision(output):
-            return layer.steer(head, output, current.reads[name], current.binding.strength)
+            if binding.trace is not None and head == measured_head(layer):
+                current.influence[name] = influence(layer, head, output, reads, binding.strength)
+            return layer.steer(head, output, reads, binding.strength)
 
     def _current(self, name: str) -> tuple[Pass | None, DeltaMemLayer | None]:
         current = _PASS.get()

@@ -12,6 +12,7 @@ from deltamem.runtime.engine import Event, Reply, Run, Sampling, decode, turn_st
 from deltamem.runtime.errors import SessionError, SessionFileError
 from deltamem.runtime.prompt import View, check_messages, check_text
 from deltamem.runtime.snapshot import Step, empty_snapshot, step_label, take_snapshot
+from deltamem.runtime.trace import find_step, measure, step_passes
 
 MAX_STRENGTH = 100
 
@@ -95,6 +96,23 @@ class Session:
             "kv_bytes": cache_bytes(self._kept.cache),
             "last": copy.deepcopy(turns[-1].stats) if turns else None,
         }
+
+    def trace(self, label=None):
+        """The Trace of one step: each token's write gate and influence. label: as in snapshots (None: the last step).
+
+        Runs the step's tokens once more, from the state before it, on a copy: the session stays as it is and pays
+        nothing while it answers. Raises SessionError when the session holds no such step.
+        """
+        other = self.branch()
+        index = find_step(other._steps, label)
+        step = other._steps[index]
+        del other._steps[index:]
+        other._kept.cut(index)
+        for _ in other._catch_up():
+            pass
+        run = other._run()
+        groups = step_passes(other._view, step, other._steps, run.length)
+        return measure(run, groups, step)
 
     # Steps forward
 
