@@ -8,9 +8,11 @@ from pathlib import Path
 from deltamem.runtime import session_file
 from deltamem.runtime.blocks import GROUP, block, cut, passes
 from deltamem.runtime.cache import KeptCache, cache_bytes
-from deltamem.runtime.engine import Event, Reply, Run, Sampling, decode, turn_stats
+from deltamem.runtime.engine import Event, Reply, decode, turn_stats
 from deltamem.runtime.errors import SessionError, SessionFileError
 from deltamem.runtime.prompt import View, check_messages, check_text
+from deltamem.runtime.run import Run
+from deltamem.runtime.sampling import Sampling
 from deltamem.runtime.snapshot import Step, empty_snapshot, step_label, take_snapshot
 from deltamem.runtime.trace import find_step, measure, step_passes
 

@@ -8,8 +8,10 @@ import torch
 from deltamem.core.binding import bind
 from deltamem.runtime import blocks
 from deltamem.runtime.blocks import block, passes
-from deltamem.runtime.engine import Reply, Run, Sampler, Sampling, decode, sentence_ids
+from deltamem.runtime.engine import Reply, decode
 from deltamem.runtime.errors import SessionError
+from deltamem.runtime.run import Run, sentence_ids
+from deltamem.runtime.sampling import Sampler, Sampling
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 TEXT = "The memory keeps what the user said. My dog is called Rex and he likes the sea. "

@@ -3,8 +3,8 @@
 import pytest
 
 from deltamem.runtime import Session
-from deltamem.runtime.engine import Run
 from deltamem.runtime.errors import SessionError
+from deltamem.runtime.run import Run
 from deltamem.runtime.together import reply_together
 from tests.runtime.conftest import same_states
 
