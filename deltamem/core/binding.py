@@ -63,6 +63,7 @@ class Binding:
             One write per id (per pair of ids when sentences are written and both are given), in ascending order,
             after all reads of the pass. A single-token pass with ids of another length writes its token.
         strength: factor on every correction.
+        layers_off: names of modules that read and write as ever and correct nothing.
         gates: where to sum the gates of what is written, or None.
         trace: where to record every token's gate and influence, or None (it costs nothing then).
     """
@@ -75,6 +76,7 @@ class Binding:
     message_ids: Tensor | None = None
     sentence_ids: Tensor | None = None
     strength: float = 1.0
+    layers_off: frozenset[str] = frozenset()
     gates: GateSums | None = None
     trace: TokenTrace | None = None
     # The backbone's dtype when the states were made: continuing in another one is an error.

@@ -166,7 +166,7 @@ class BackboneHooks:
 
     def _steer(self, name: str, head: str, module: nn.Module, args: tuple, output: Tensor) -> Tensor | None:
         current, layer = self._current(name)
-        if layer is None or head not in layer.config.delta_heads:
+        if layer is None or head not in layer.config.delta_heads or name in current.binding.layers_off:
             return None
         binding, reads = current.binding, current.reads[name]
         with full_precision(output):

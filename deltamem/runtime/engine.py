@@ -77,6 +77,8 @@ def turn_stats(run, reply, prompt):
         "prompt_tokens": prompt.tokens,
         "history_tokens": prompt.history_tokens,
         "written_tokens": run.written,
+        "layer_writes": list(run.layer_writes),
+        "rebuilt_tokens": run.rebuilt,
         "new_tokens": len(reply.ids),
         "ttft_s": reply.ttft_s,
         "tok_s": reply.tok_s,

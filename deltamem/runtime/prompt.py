@@ -134,7 +134,8 @@ class View:
         """Length of the KV that is kept after these steps: of all of them with context "full", else 0."""
         if self.context != "full":
             return 0
-        return sum(len(b) for index, step in enumerate(steps) for b in self.everything(step, index == 0))
+        told = [step for step in steps if step.messages]
+        return sum(len(b) for index, step in enumerate(told) for b in self.everything(step, index == 0))
 
     def answer(self, ids):
         """The whole message of an answer that was generated."""

@@ -17,19 +17,28 @@ class Run:
     """A working copy of a memory and a KV. Passes advance it; the session takes it over at the end, or drops it.
 
     model: runtime Model. adapter: None for the backbone alone. states: {module: [1, H, r, r]}, never written in place.
-    cache: the KV to go on from (this one IS extended in place), or None.
+    cache: the KV to go on from (this one IS extended in place), or None. writes: False: the states never change.
+    layers_off: attention modules that do not steer.
     """
 
-    def __init__(self, model, adapter=None, states=None, cache=None, strength=1.0):
+    def __init__(self, model, adapter=None, states=None, cache=None, strength=1.0, writes=True, layers_off=()):
         self.model = model
+        self.writes = writes
         self.by_message = adapter is not None and adapter.config.memory_write_granularity != "token"
         self._by_sentence = adapter is not None and adapter.config.memory_write_granularity == "sentence_mean"
         self.binding = None
         if adapter is not None:
-            self.binding = Binding(adapter=adapter, states=dict(states or {}), strength=strength, gates=GateSums())
+            self.binding = Binding(
+                adapter=adapter,
+                states=dict(states or {}),
+                strength=strength,
+                layers_off=frozenset(layers_off),
+                gates=GateSums(),
+            )
         # Without a config all layers keep everything, so that any of them can be cut back to an earlier length.
         self.cache = DynamicCache() if cache is None else cache
         self.written = 0
+        self.rebuilt = 0  # tokens of the past that had to be computed again before this run
         self.seconds = 0.0
 
     @property
@@ -40,6 +49,15 @@ class Run:
     def length(self):
         """Tokens in the KV."""
         return self.cache.get_seq_length()
+
+    @property
+    def layer_writes(self):
+        """(fewest, most) writes that a layer really made, tokens or segments; both 0 when there were none."""
+        counts = list(self.binding.gates.written.values()) if self.binding is not None else []
+        if not counts:
+            return 0, 0
+        counts = torch.stack([count[0] for count in counts])
+        return int(counts.min()), int(counts.max())
 
     def feed(self, tokens):
         """One pass over a Block behind the KV. Returns the last token's logits [vocabulary].
@@ -58,9 +76,15 @@ class Run:
                 f"The device ran out of memory at {self.length + len(tokens):,} tokens in the prompt; reset the "
                 "session, show less history, or use a smaller model."
             ) from error
-        if self.binding is not None:
+        if self.binding is not None and self.writes:
             self.written += sum(tokens.write)
         return out.logits[0, -1]
+
+    def remember(self, states, writes):
+        """Go on with another memory on the same KV."""
+        self.writes = writes
+        if self.binding is not None:
+            self.binding.states = dict(states)
 
     def restart(self):
         """Drop the KV, keep the memory: the next pass starts at position 0."""
@@ -83,7 +107,7 @@ class Run:
         """Tell the binding which tokens of this pass enter the memory."""
         if self.binding is None:
             return
-        self.binding.write = any(tokens.write)
+        self.binding.write = self.writes and any(tokens.write)
         self.binding.write_mask = self.binding.message_ids = self.binding.sentence_ids = None
         if not self.binding.write:
             return

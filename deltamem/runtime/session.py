@@ -11,12 +11,12 @@ from deltamem.runtime.cache import KeptCache, cache_bytes
 from deltamem.runtime.engine import Event, Reply, decode, turn_stats
 from deltamem.runtime.errors import SessionError, SessionFileError
 from deltamem.runtime.prompt import View, check_messages, check_text
+from deltamem.runtime.replay import replay
 from deltamem.runtime.run import Run
 from deltamem.runtime.sampling import Sampling
-from deltamem.runtime.snapshot import Step, empty_snapshot, step_label, take_snapshot
+from deltamem.runtime.settings import check_adapter, check_layers, check_strength, layer_numbers
+from deltamem.runtime.snapshot import Step, empty_snapshot, step_label, take_snapshot, unstack
 from deltamem.runtime.trace import find_step, measure, step_passes
-
-MAX_STRENGTH = 100
 
 
 class Session:
@@ -28,24 +28,32 @@ class Session:
         `recent_turns` exchanges. "rag": passages retrieved by BM25. "full": everything. With memory, each token is
         written once, when it first comes; what is shown again is read-only.
     system: a system message, visible in every turn and written once. strength: factor on the memory's steer.
+    writes: False freezes the memory: it is read and never changes. layers_off: numbers of layers that do not steer;
+    they go on reading and writing. Both can be changed between steps: they are what the controls of a comparison set.
 
     A session is for one caller at a time; different sessions of a model may run in different threads, or step by
     step in one. Raises SessionError when a setting, or something asked of the session, cannot be honoured.
     """
 
-    def __init__(self, model, memory=True, context="none", adapter=None, system=None, recent_turns=3, strength=1.0):
-        if isinstance(strength, bool) or not isinstance(strength, (int, float)) or not 0 <= strength <= MAX_STRENGTH:
-            raise SessionError(f"strength is {strength!r}; it must be from 0 to {MAX_STRENGTH} (1: as trained).")
-        if adapter is not None and adapter not in model.adapters:
-            known = ", ".join(model.adapters) or "none"
-            raise SessionError(f"The model has no adapter {adapter!r} (it has: {known}); add it to the model first.")
+    def __init__(
+        self,
+        model,
+        memory=True,
+        context="none",
+        adapter=None,
+        system=None,
+        recent_turns=3,
+        strength=1.0,
+        writes=True,
+        layers_off=(),
+    ):
         self.model = model
         self.memory = bool(memory)
         self.context = context
-        self.adapter = model.adapter_name if adapter is None else adapter
+        self.adapter = check_adapter(model, adapter)
         self.system = None if system is None else check_text(system, "The system message")
         self.recent_turns = recent_turns
-        self.strength = strength
+        self.strength = check_strength(strength)
         if self.memory and self.adapter is None:
             raise SessionError(
                 "Memory needs an adapter and the model has none; load the model with one, or use memory=False."
@@ -57,6 +65,19 @@ class Session:
         self._steps = []
         self._kept = KeptCache()  # stays empty unless the context is "full"
         self._busy = threading.Lock()
+        self.writes = bool(writes)
+        self.layers_off = layers_off
+
+    @property
+    def layers_off(self):
+        """Numbers of the layers that do not steer."""
+        return self._layers_off
+
+    @layers_off.setter
+    def layers_off(self, numbers):
+        with self._alone():
+            self._layers_off = check_layers(numbers, self._weights)
+            self._kept = KeptCache()  # it was computed under other steering
 
     # What has been said
 
@@ -90,6 +111,8 @@ class Session:
             "system": self.system,
             "recent_turns": self.recent_turns,
             "strength": self.strength,
+            "writes": self.writes,
+            "layers_off": list(self.layers_off),
             "turns": len(turns),
             "history_messages": sum(len(step.messages) for step in history),
             "history_written_tokens": sum(step.written_tokens for step in history),
@@ -113,6 +136,7 @@ class Session:
         for _ in other._catch_up():
             pass
         run = other._run()
+        run.writes = step.written_tokens > 0
         groups = step_passes(other._view, step, other._steps, run.length)
         return measure(run, groups, step)
 
@@ -142,6 +166,26 @@ class Session:
             finally:
                 self._keep(run)
 
+    def replace_states(self, states, note="replaced state"):
+        """Go on from another memory: a step of its own, which undo takes back.
+
+        states: float array [L, H, r, r] as in a snapshot. note: its snapshot's label. What context "full" shows is
+        computed anew, as if this memory, unchanging, had been there all the time. Raises SessionError when the states
+        do not fit.
+        """
+        with self._alone():
+            if not self.memory:
+                raise SessionError("This session has no memory whose state could be replaced; use memory=True.")
+            run = self._run(unstack(states, self._start, self.model.device))
+            self._commit(run, "state", [], stats={"note": check_text(note, "The note")})
+            self._kept = KeptCache()
+
+    def prepare(self):
+        """Do now what the next reply would have to do first: bring the KV of context "full" up to date."""
+        with self._alone():
+            for _ in self._catch_up():
+                pass
+
     def reply(self, text, max_new_tokens=256, temperature=0.0, top_p=1.0, seed=0):
         """An iterator of Events: pieces of the answer, then one with the stats.
 
@@ -163,11 +207,13 @@ class Session:
             self._steps, self._kept = [], KeptCache()
 
     def undo(self):
-        """Take back the last step, a turn or a preload, exactly. Returns its messages."""
+        """Take back the last step (a turn, a preload, a replaced state), exactly. Returns its messages."""
         with self._alone():
             if not self._steps:
                 raise SessionError("There is nothing to take back: the session is empty.")
             step = self._steps.pop()
+            if step.kind == "state":
+                self._kept = KeptCache()  # it was computed under that state
             self._kept.cut(len(self._steps))
             return [dict(m) for m in step.messages]
 
@@ -210,13 +256,13 @@ class Session:
         yield Event("stats", stats=stats)
 
     def _turn(self, text, sampling):
-        waited = yield from self._catch_up()
+        waited, rebuilt = yield from self._catch_up()
         run = self._run()
-        run.seconds = waited
+        run.seconds, run.rebuilt = waited, rebuilt
         try:
             with run.timed():
                 past = [m for step in self._steps for m in step.messages]
-                prompt = self._view.turn(text, past, not self._steps, run.length)
+                prompt = self._view.turn(text, past, self._opens(len(self._steps)), run.length)
             self._view.check_room(prompt.tokens)
             *parts, last = passes(prompt.blocks, run.by_message)
             for part in parts:
@@ -250,7 +296,7 @@ class Session:
         return copy.deepcopy(stats)
 
     def _write_history(self, run, messages, progress):
-        groups = self._view.history(messages, not self._steps)
+        groups = self._view.history(messages, self._opens(len(self._steps)))
         done, total = 0, sum(len(part) for group in groups for part in group)
         for group in groups:
             if self.context != "full":
@@ -264,7 +310,7 @@ class Session:
     def _commit(self, run, kind, messages, reply_ids=(), stats=None):
         snapshot = None
         if self.memory:
-            label = step_label(kind, sum(step.kind == kind for step in self._steps))
+            label = step_label(kind, stats, self._steps)
             snapshot = take_snapshot(label, self._weights, run.states, run.binding.gates, run.written)
         self._steps.append(Step(kind, messages, list(reply_ids), run.states, snapshot, stats or {}))
         if self.context == "full":
@@ -273,24 +319,17 @@ class Session:
     # The KV of context "full"
 
     def _catch_up(self):
-        """Bring the kept KV up to the last step (after a load, or history that was only recorded).
-
-        The memory of that time is replayed beside it and dropped: everything was written already. Yields an Event
-        per pass; returns the seconds it took.
-        """
-        held = len(self._kept.ends)
-        if self.context != "full" or held == len(self._steps):
-            return 0.0
-        run = self._run(self._steps[held - 1].states if held else {})
+        """Bring the kept KV up to the last step. Yields an Event per pass; returns the seconds and tokens it took."""
+        if self.context != "full" or len(self._kept.ends) == len(self._steps):
+            return 0.0, 0
+        run = self._run()
+        before = run.length
         try:
-            for index in range(held, len(self._steps)):
-                for part in passes(self._view.everything(self._steps[index], index == 0), run.by_message):
-                    run.feed(part)
-                    yield Event("text")
-                self._kept.ends.append(run.length)
+            for _ in replay(run, self._kept, self._steps, self._view, self._states_after(0)):
+                yield Event("text")
         finally:
             self._keep(run)
-        return run.seconds
+        return run.seconds, run.length - before
 
     def _keep(self, run):
         if self.context == "full":
@@ -301,11 +340,22 @@ class Session:
     def _said(self, kind):
         return [dict(m) for step in self._steps if step.kind == kind for m in step.messages]
 
+    def _opens(self, index):
+        """Whether a step at this place is the first that holds messages."""
+        return not any(step.messages for step in self._steps[:index])
+
+    def _states_after(self, count):
+        """The memory after the first `count` steps."""
+        if count:
+            return self._steps[count - 1].states
+        return self._weights.empty_states(1) if self.memory else {}
+
     def _run(self, states=None):
         """A working copy of the memory (after the last step, unless given) and the KV."""
         if states is None:
-            states = self._steps[-1].states if self._steps else {}
-        return Run(self.model, self._weights, states, self._kept.cache, self.strength)
+            states = self._states_after(len(self._steps))
+        off = [layer_numbers(self._weights.layers)[number] for number in self.layers_off]
+        return Run(self.model, self._weights, states, self._kept.cache, self.strength, self.writes, off)
 
     @contextmanager
     def _alone(self):

@@ -21,16 +21,17 @@ from deltamem.runtime.prompt import check_messages, check_text
 from deltamem.runtime.snapshot import Snapshot, Step, step_label
 
 FORMAT = "deltamem-session"
-VERSION = 1
+VERSION = 2
 MAX_BYTES = 256 * 2**20
 MAX_HEADER = 100_000_000  # what the safetensors library reads
-SETTINGS = ("memory", "context", "system", "recent_turns", "strength")
+SETTINGS = ("memory", "context", "system", "recent_turns", "strength", "writes", "layers_off")
 
 _NUMBER = (int, float)
 _TOP = {"version": int, "model": dict, "adapter": (dict, type(None)), "settings": dict, "layers": list, "steps": list}
 _MODEL = {"name": str, "source": str, "commit": (str, type(None)), "fingerprint": str}
 _ADAPTER = {"label": str, "hash": str}
 _SETTINGS = {"memory": bool, "context": str, "system": (str, type(None)), "recent_turns": int, "strength": _NUMBER}
+_SINCE_2 = {"writes": bool, "layers_off": list}
 _STEP = {"kind": str, "messages": list, "reply_ids": list, "written_tokens": int, "stats": dict}
 _MESSAGE = {"role": str, "content": str}
 _COUNTS = ("prompt_tokens", "history_tokens", "written_tokens", "new_tokens", "state_bytes", "kv_bytes")
@@ -106,10 +107,10 @@ def _checked(data, model):
     if type(version) is int and version > VERSION:
         raise _Bad(f"it has version {version} and this release reads up to {VERSION}; update the project.")
     _object(content, _TOP, "The file")
-    if version != VERSION:
+    if version not in (1, VERSION):
         raise _Bad(f"it has version {version}, which never was; the file is damaged.")
     _object(content["model"], _MODEL, "The model")
-    _object(content["settings"], _SETTINGS, "The settings")
+    _object(content["settings"], _SETTINGS | (_SINCE_2 if version > 1 else {}), "The settings")
     settings = dict(content["settings"])
     _check_model(content["model"], model)
     adapter = None
@@ -120,9 +121,12 @@ def _checked(data, model):
         settings["adapter"], adapter = _find_adapter(content["adapter"], model)
     if content["layers"] != (list(adapter.layers) if adapter else []):
         raise _Bad("its layers are not those of the adapter; the file is damaged.")
-    steps = [_check_step(step, index, model) for index, step in enumerate(content["steps"])]
+    steps = [_check_step(step, index, model, settings["memory"]) for index, step in enumerate(content["steps"])]
     _check_tensors(tensors, adapter, len(steps))
-    return settings, [_step(step, steps[:i], i, tensors, adapter, model.device) for i, step in enumerate(steps)]
+    made = []
+    for index, step in enumerate(steps):
+        made.append(_step(step, made, index, tensors, adapter, model.device))
+    return settings, made
 
 
 def _open(data):
@@ -165,7 +169,7 @@ def _find_adapter(saved, model):
     )
 
 
-def _check_step(step, index, model):
+def _check_step(step, index, model, memory):
     """The step's JSON with its texts in the form sessions keep them."""
     where = f"Step {index}"
     _object(step, _STEP, where)
@@ -177,6 +181,11 @@ def _check_step(step, index, model):
         if step["reply_ids"] or step["stats"]:
             raise _Bad(f"step {index} is history with an answer; the file is damaged.")
         return step | {"messages": check_messages(step["messages"])}
+    if step["kind"] == "state":
+        if step["reply_ids"] or step["messages"] or not memory or step["written_tokens"]:
+            raise _Bad(f"step {index} is a state with messages or without memory; the file is damaged.")
+        _object(step["stats"], {"note": str}, f"The stats of step {index}")
+        return step | {"stats": {"note": check_text(step["stats"]["note"])}}
     if step["kind"] != "turn" or [m["role"] for m in step["messages"]] != ["user", "assistant"]:
         raise _Bad(f"step {index} is neither history nor a turn; the file is damaged.")
     check_text(step["messages"][0]["content"])
@@ -186,6 +195,10 @@ def _check_step(step, index, model):
             raise _Bad(f"step {index} has a token {str(token)[:20]}, which no answer holds; the file is damaged.")
     stats = dict(step["stats"])
     passages = stats.pop("passages", [])
+    rebuilt, writes = stats.pop("rebuilt_tokens", 0), stats.pop("layer_writes", [0, 0])  # not in files of version 1
+    counts = [rebuilt, *writes] if isinstance(writes, list) else []
+    if len(counts) != 3 or not all(type(count) is int and 0 <= count < 2**63 for count in counts):
+        raise _Bad(f"the counts of step {index} are no whole numbers; the file is damaged.")
     _object(stats, _STATS, f"The stats of step {index}")
     if stats["stop"] not in STOPS:
         raise _Bad(f"step {index} ended by {stats['stop'][:20]!r}; the file is damaged.")
@@ -215,7 +228,7 @@ def _step(step, earlier, index, tensors, adapter, device):
     if adapter is None:
         return Step(**fields)
     layers, states = list(adapter.layers), tensors["states"][index]
-    label = step_label(step["kind"], sum(one["kind"] == step["kind"] for one in earlier))
+    label = step_label(step["kind"], step["stats"], earlier)
     beta, lam = (tensors[name][index].numpy() for name in ("beta", "lam"))
     snapshot = Snapshot(label, layers, states.numpy(), beta, lam, written)
     on_device = {name: state[None].to(device) for name, state in zip(layers, states, strict=True)}

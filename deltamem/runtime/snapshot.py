@@ -12,7 +12,7 @@ from deltamem.runtime.errors import SessionError
 class Snapshot:
     """The memory after one step, on the CPU.
 
-    label: "start", "history", "history 2" …, "turn 1", "turn 2" …
+    label: "start", "history", "history 2" …, "turn 1", "turn 2" …, or the note of a replaced state
     layers: names of the L attention modules, in the model's order.
     states: [L, H, r, r] float32, rows indexed like values and gates.
     beta, lam: [L, H, r] float32, means over the tokens that the step wrote; NaN when it wrote none.
@@ -29,12 +29,12 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class Step:
-    """One preload ("history") or one turn ("turn"); never changed once it is part of a session.
+    """One preload ("history"), one turn ("turn") or one replaced memory ("state"); never changed once in a session.
 
-    messages: {"role", "content"} dicts: the preloaded ones, or the user's and the assistant's.
-    reply_ids: token ids of the answer, without header and footer; empty for a preload.
+    messages: {"role", "content"} dicts: the preloaded ones, or the user's and the assistant's; none for a state.
+    reply_ids: token ids of the answer, without header and footer; empty but for a turn.
     states: {attention module: [1, H, r, r] float32} after the step on the model's device; empty without memory.
-    snapshot: None without memory. stats: what the turn's last event said; empty for a preload.
+    snapshot: None without memory. stats: what the turn's last event said; {"note"} of a state; empty for a preload.
     """
 
     kind: str
@@ -58,9 +58,27 @@ def empty_snapshot(adapter):
     return Snapshot("start", list(adapter.layers), stack, nothing, nothing.copy(), 0)
 
 
-def step_label(kind, earlier):
-    """Name of a step after `earlier` ones of its kind: "history", "history 2", "turn 1" …"""
-    return kind if kind == "history" and not earlier else f"{kind} {earlier + 1}"
+def step_label(kind, stats, earlier):
+    """Name of a step after `earlier` ones: "history", "history 2", "turn 1" …, "zero state", "zero state 2" …"""
+    alike = [step for step in earlier if step.kind == kind]
+    if kind == "state":
+        kind = stats["note"]
+        alike = [step for step in alike if step.stats["note"] == kind]
+    return kind if kind != "turn" and not alike else f"{kind} {len(alike) + 1}"
+
+
+def unstack(states, like, device):
+    """{module: [1, H, r, r]} of an array [L, H, r, r] that fits the snapshot `like`. Raises SessionError."""
+    stack = np.asarray(states)
+    if stack.shape != like.states.shape or stack.dtype.kind != "f":
+        raise SessionError(
+            f"The state has the shape {list(stack.shape)} ({stack.dtype}) and this session's memory is "
+            f"{list(like.states.shape)} (floats); take one from a session with the same adapter."
+        )
+    if not np.isfinite(stack.astype(np.float32)).all():
+        raise SessionError("The state holds values that are no finite numbers; take another one.")
+    tensor = torch.tensor(stack, dtype=torch.float32, device=device)
+    return {name: tensor[index : index + 1] for index, name in enumerate(like.layers)}
 
 
 def take_snapshot(label, adapter, states, gates, written_tokens):

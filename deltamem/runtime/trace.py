@@ -40,10 +40,10 @@ def step_passes(view, step, before, shown):
 
     view: the session's View. before: the steps before it. shown: tokens in the KV.
     """
-    if step.kind == "history":
-        return view.history(step.messages, not before)
     past = [message for one in before for message in one.messages]
-    prompt = view.turn(step.messages[0]["content"], past, not before, shown)
+    if step.kind == "history":
+        return view.history(step.messages, not past)
+    prompt = view.turn(step.messages[0]["content"], past, not past, shown)
     header, footer = view.chat.reply_header, view.chat.reply_footer
     if not view.by_message:
         ending = block([*step.reply_ids, *footer], True)
@@ -106,15 +106,18 @@ def pieces(chat, ids):
 
 
 def find_step(steps, label):
-    """Index of the step with a snapshot's label (None: the last). Raises SessionError when there is none."""
-    labels = [step.snapshot.label for step in steps if step.snapshot]
-    if not labels:
+    """Index of the step with a snapshot's label (None: the last). A replaced state ran no tokens: it is no step here.
+
+    Raises SessionError when there is none.
+    """
+    places = {step.snapshot.label: i for i, step in enumerate(steps) if step.snapshot and step.kind != "state"}
+    if not places:
         raise SessionError("Nothing was written into this session's memory yet; write history or ask something first.")
     if label is None:
-        return len(labels) - 1
-    if label not in labels:
-        raise SessionError(f"The session has no step {str(label)[:40]!r} (it has: {', '.join(labels)}).")
-    return labels.index(label)
+        return max(places.values())
+    if label not in places:
+        raise SessionError(f"The session has no step {str(label)[:40]!r} (it has: {', '.join(places)}).")
+    return places[label]
 
 
 def _stack(record, layers, count):

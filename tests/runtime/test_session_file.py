@@ -226,7 +226,7 @@ def test_every_value_of_another_type_is_refused(model, saved, tmp_path):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (put("version", value=2), "version 2 and this release reads up to 1; update"),
+        (put("version", value=3), "version 3 and this release reads up to 2; update"),
         (put("version", value=0), "version 0, which never was"),
         (put("extra", value=0), "should not have: extra"),
         (put("settings", "context", value="all"), "context is 'all'"),
