@@ -62,7 +62,7 @@ def measure(run, groups, step):
     ids, written = [], []
     for part in _fed(run, groups, LIMIT if step.kind == "history" else None):
         ids += part.ids
-        written += part.write
+        written += [write and run.writes for write in part.write]
     kept = slice(0, LIMIT) if step.kind == "history" else slice(max(len(ids) - LIMIT, 0), None)
     return Trace(
         step.snapshot.label,

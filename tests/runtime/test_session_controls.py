@@ -199,3 +199,16 @@ def test_a_damaged_state_step_is_refused(model, tmp_path, step, said):
     path.write_bytes(rewritten(path.read_bytes(), lambda content: content["steps"][1].update(step)))
     with pytest.raises(SessionFileError, match=said):
         Session.load(model, path)
+
+
+def test_a_trace_knows_frozen_steps_and_skips_replaced_states(model):
+    session = told(model)
+    session.writes = False
+    session.ask("Who?", max_new_tokens=3)
+    session.writes = True
+    session.replace_states(zero(session), "zero state")
+    trace = session.trace()
+    assert trace.label == "turn 1" and not trace.written.any() and np.isnan(trace.beta).all()
+    assert (trace.influence > 0).any() and session.trace("history").written.all()
+    with pytest.raises(SessionError, match="no step 'zero state'"):
+        session.trace("zero state")
