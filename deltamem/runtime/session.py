@@ -3,6 +3,7 @@
 import copy
 import threading
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from deltamem.runtime import session_file
@@ -194,6 +195,13 @@ class Session:
         """
         return self._reply(check_text(text), Sampling(max_new_tokens, temperature, top_p, seed))
 
+    def check_room(self, text):
+        """Raise SessionError when a reply to `text` would not fit what the model can see; changes nothing."""
+        shown = self._view.kept_tokens(self._steps)
+        past = [m for step in self._steps for m in step.messages]
+        first = self._opens(len(self._steps))
+        self._view.check_room(self._view.turn(check_text(text), past, first, shown).tokens)
+
     def ask(self, text, max_new_tokens=256, temperature=0.0, top_p=1.0, seed=0):
         """The whole answer as a string."""
         events = self.reply(text, max_new_tokens, temperature, top_p, seed)
@@ -217,10 +225,21 @@ class Session:
             self._kept.cut(len(self._steps))
             return [dict(m) for m in step.messages]
 
-    def branch(self):
-        """An independent copy that goes its own way from here."""
+    def branch(self, context=None, recent_turns=None):
+        """An independent copy that goes its own way from here; of history it shows what `context` says, or the same.
+
+        Before the first turn the copy is exact: history is written alike under "none", "recent" and "rag". Raises
+        SessionError for a change from or to "full", whose memory has read the history in one piece.
+        """
         with self._alone():
             other = copy.copy(self)
+            if context is not None:
+                if "full" in (context, self.context) and context != self.context:
+                    raise SessionError(
+                        f"A session with context {self.context} cannot go on as {context}; make a new one."
+                    )
+                other.context, other.recent_turns = context, recent_turns or self.recent_turns
+                other._view = replace(self._view, context=other.context, recent_turns=other.recent_turns)
             other._steps = list(self._steps)  # steps themselves are never changed, so both keep them
             other._kept = self._kept.copy()
             other._busy = threading.Lock()
