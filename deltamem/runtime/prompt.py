@@ -6,6 +6,7 @@ from deltamem.compare.retrieval import quote, retrieve
 from deltamem.runtime.blocks import GROUP, Block, block, history_groups, join, passes
 from deltamem.runtime.chat import ROLES
 from deltamem.runtime.errors import SessionError
+from deltamem.runtime.settings import MAX_PASSAGES
 from deltamem.runtime.snapshot import Step
 
 CONTEXTS = ("none", "recent", "rag", "full")
@@ -39,8 +40,9 @@ class Prompt:
 class View:
     """One session's way of showing its messages.
 
-    by_message: the memory takes whole messages, not tokens. max_context: tokens that the model can see.
-    Raises SessionError for a context or number of turns that there is not, and a system message that leaves no room.
+    by_message: the memory takes whole messages, not tokens. max_context: tokens that the model can see. passages: most
+    that context "rag" quotes.
+    Raises SessionError for a context or number that there is not, and a system message that leaves no room.
     """
 
     chat: object
@@ -49,6 +51,7 @@ class View:
     recent_turns: int
     by_message: bool
     max_context: int
+    passages: int = 4
 
     def __post_init__(self):
         if self.context not in CONTEXTS:
@@ -56,6 +59,9 @@ class View:
         turns = self.recent_turns
         if isinstance(turns, bool) or not isinstance(turns, int) or turns < 1:
             raise SessionError(f"recent_turns is {turns!r}; it must be a whole number from 1.")
+        most = self.passages
+        if isinstance(most, bool) or not isinstance(most, int) or not 1 <= most <= MAX_PASSAGES:
+            raise SessionError(f"passages is {most!r}; it must be a whole number from 1 to {MAX_PASSAGES}.")
         if self.opening_tokens > self.max_context // 2:
             raise SessionError(
                 f"The system message takes {self.opening_tokens:,} tokens, more than half of the "
@@ -101,7 +107,7 @@ class View:
             blocks += again
         question = self._message({"role": "user", "content": text}, True)
         if self.context == "rag":
-            passages = retrieve(text, past)
+            passages = retrieve(text, past, self.passages)
             if passages:
                 header, footer = frame(self.chat, "user")
                 quoted = block(self.chat.text(quote(passages)), False)

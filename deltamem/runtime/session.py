@@ -26,8 +26,8 @@ class Session:
     model: runtime Model; all sessions of a model share its weights.
     memory: write into and read from an adapter's state. adapter: its label in model.adapters (None: the default).
     context: what of the past the model sees beside the memory. "none": the current message only. "recent": the last
-        `recent_turns` exchanges. "rag": passages retrieved by BM25. "full": everything. With memory, each token is
-        written once, when it first comes; what is shown again is read-only.
+        `recent_turns` exchanges. "rag": the best `passages` passages by BM25. "full": everything. With memory, each
+        token is written once, when it first comes; what is shown again is read-only.
     system: a system message, visible in every turn and written once. strength: factor on the memory's steer.
     writes: False freezes the memory: it is read and never changes. layers_off: numbers of layers that do not steer;
     they go on reading and writing. Both can be changed between steps: they are what the controls of a comparison set.
@@ -44,6 +44,7 @@ class Session:
         adapter=None,
         system=None,
         recent_turns=3,
+        passages=4,
         strength=1.0,
         writes=True,
         layers_off=(),
@@ -54,6 +55,7 @@ class Session:
         self.adapter = check_adapter(model, adapter)
         self.system = None if system is None else check_text(system, "The system message")
         self.recent_turns = recent_turns
+        self.passages = passages
         self.strength = check_strength(strength)
         if self.memory and self.adapter is None:
             raise SessionError(
@@ -62,7 +64,7 @@ class Session:
         self._weights = model.adapters[self.adapter] if self.memory else None
         self._start = empty_snapshot(self._weights) if self.memory else None
         by_message = self.memory and self._weights.config.memory_write_granularity != "token"
-        self._view = View(model.chat, context, self.system, recent_turns, by_message, model.max_context)
+        self._view = View(model.chat, context, self.system, recent_turns, by_message, model.max_context, passages)
         self._steps = []
         self._kept = KeptCache()  # stays empty unless the context is "full"
         self._busy = threading.Lock()
@@ -111,6 +113,7 @@ class Session:
             "variant": self._weights.config.variant if self.memory else None,
             "system": self.system,
             "recent_turns": self.recent_turns,
+            "passages": self.passages,
             "strength": self.strength,
             "writes": self.writes,
             "layers_off": list(self.layers_off),

@@ -24,14 +24,14 @@ FORMAT = "deltamem-session"
 VERSION = 2
 MAX_BYTES = 256 * 2**20
 MAX_HEADER = 100_000_000  # what the safetensors library reads
-SETTINGS = ("memory", "context", "system", "recent_turns", "strength", "writes", "layers_off")
+SETTINGS = ("memory", "context", "system", "recent_turns", "passages", "strength", "writes", "layers_off")
 
 _NUMBER = (int, float)
 _TOP = {"version": int, "model": dict, "adapter": (dict, type(None)), "settings": dict, "layers": list, "steps": list}
 _MODEL = {"name": str, "source": str, "commit": (str, type(None)), "fingerprint": str}
 _ADAPTER = {"label": str, "hash": str}
 _SETTINGS = {"memory": bool, "context": str, "system": (str, type(None)), "recent_turns": int, "strength": _NUMBER}
-_SINCE_2 = {"writes": bool, "layers_off": list}
+_SINCE_2 = {"passages": int, "writes": bool, "layers_off": list}
 _STEP = {"kind": str, "messages": list, "reply_ids": list, "written_tokens": int, "stats": dict}
 _MESSAGE = {"role": str, "content": str}
 _COUNTS = ("prompt_tokens", "history_tokens", "written_tokens", "new_tokens", "state_bytes", "kv_bytes")

@@ -5,6 +5,7 @@ import re
 from deltamem.runtime.errors import SessionError
 
 MAX_STRENGTH = 100
+MAX_PASSAGES = 32
 
 
 def check_strength(strength):

@@ -172,7 +172,8 @@ def test_files_of_version_1_still_load(model, tmp_path):
 
     def older(content):
         content["version"] = 1
-        del content["settings"]["writes"], content["settings"]["layers_off"]
+        for name in ("passages", "writes", "layers_off"):
+            del content["settings"][name]
         for step in content["steps"]:
             step["stats"].pop("layer_writes", None), step["stats"].pop("rebuilt_tokens", None)
 
