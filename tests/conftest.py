@@ -5,8 +5,13 @@ from deltamem.runtime.threads import give_way
 
 give_way()  # before PyTorch; programs that the tests start inherit it
 
+import os
+
 import pytest
 import torch
+
+if not torch.cuda.is_available():
+    os.environ["TRITON_INTERPRET"] = "1"  # before Triton's kernels are defined: without a GPU they run interpreted
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 

@@ -1,0 +1,44 @@
+"""The buffers that the parts of one decode attention share: made once, used again by every layer and step."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+BLOCK = 64  # cache places that a part reads at a time
+MAX_SPLITS = 64
+
+
+class Workspace(NamedTuple):
+    """Partial results. One workspace serves any number of calls in a row on one stream, of the shapes it was made for.
+
+    Attributes:
+        output: [B, Hq, splits, D] float32.
+        sums: [B, Hq, splits, 2] float32: maximum and sum of exponentials of each part.
+        arrived: [B, Hkv] int32, how many parts are done; 0 between calls.
+    """
+
+    output: Tensor
+    sums: Tensor
+    arrived: Tensor
+
+    @property
+    def splits(self) -> int:
+        """Into how many parts a row's cache is cut at most."""
+        return self.output.shape[2]
+
+
+def new_workspace(batch: int, heads: int, kv_heads: int, dim: int, capacity: int, device: torch.device) -> Workspace:
+    """Buffers for q [batch, heads, dim] over caches [batch, kv_heads, capacity, dim].
+
+    The number of parts is fixed by these numbers, so that a CUDA graph can hold the launch: enough programs to fill
+    the GPU, but no part shorter than a block.
+    """
+    cores = torch.cuda.get_device_properties(device).multi_processor_count if device.type == "cuda" else 4
+    filling = -(-2 * cores // (batch * kv_heads))
+    splits = max(1, min(filling, -(-capacity // BLOCK), MAX_SPLITS))
+    return Workspace(
+        torch.empty(batch, heads, splits, dim, dtype=torch.float32, device=device),
+        torch.empty(batch, heads, splits, 2, dtype=torch.float32, device=device),
+        torch.zeros(batch, kv_heads, dtype=torch.int32, device=device),
+    )

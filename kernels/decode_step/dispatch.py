@@ -1,0 +1,16 @@
+"""One entry to the single-token step: the Triton kernel on a GPU, the plain form elsewhere."""
+
+from torch import Tensor
+
+from .naive import decode_step_naive
+
+try:  # CPU builds of torch come without Triton
+    from .fused import MAX_RANK, decode_step_fused
+except ImportError:
+    MAX_RANK = 0
+
+
+def decode_step(packed: Tensor, state: Tensor, after: Tensor | None = None, **options) -> tuple[Tensor, Tensor]:
+    """Reads and new state of a single-token step; see `decode_step_naive` for arguments and meaning."""
+    fast = state.is_cuda and state.shape[-1] <= MAX_RANK
+    return (decode_step_fused if fast else decode_step_naive)(packed, state, after, **options)

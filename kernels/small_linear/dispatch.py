@@ -1,0 +1,29 @@
+"""One entry to the small linear maps: the Triton kernels on a GPU, the plain forms elsewhere."""
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from .naive import LowRank, small_gated_linear_naive, small_linear_naive
+
+try:  # CPU builds of torch come without Triton
+    from .streamed import small_gated_linear_streamed, small_linear_streamed
+except ImportError:
+    small_linear_streamed = None
+
+
+def small_linear(
+    x: Tensor,
+    weights: Sequence[Tensor],
+    biases: Sequence[Tensor | None] | None = None,
+    low_rank: LowRank | None = None,
+) -> list[Tensor]:
+    """A few linear maps of the same few rows in one launch; see `small_linear_naive`."""
+    fast = x.is_cuda and small_linear_streamed is not None
+    return (small_linear_streamed if fast else small_linear_naive)(x, weights, biases, low_rank)
+
+
+def small_gated_linear(x: Tensor, gate: Tensor, up: Tensor) -> Tensor:
+    """silu(x gateᵀ) * (x upᵀ) in one launch; see `small_gated_linear_naive`."""
+    fast = x.is_cuda and small_linear_streamed is not None
+    return (small_gated_linear_streamed if fast else small_gated_linear_naive)(x, gate, up)
