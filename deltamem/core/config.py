@@ -187,22 +187,27 @@ class HFDeltaMemConfig:
         Raises:
             ConfigError: no such file, not JSON, or values this library does not honour.
         """
-        path = Path(folder) / CONFIG_FILE
-        if path.exists() and not path.is_file():  # a link to a device or a pipe would never end
-            raise ConfigError(f"{path} is no file; an adapter folder holds {CONFIG_FILE}")
-        try:
-            if path.stat().st_size > MAX_CONFIG_BYTES:
-                raise ConfigError(f"{path} has {path.stat().st_size} bytes; a configuration has at most 1 MiB")
-            values = json.loads(path.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise ConfigError(f"cannot read {path}: {error.strerror}; an adapter folder holds {CONFIG_FILE}") from error
-        except (ValueError, RecursionError) as error:
-            raise ConfigError(f"{path} is not valid JSON: {error}") from error
-        return cls.from_dict(values)
+        return cls.from_dict(read_values(folder))
 
     def save(self, folder: str | Path) -> None:
         """Write `delta_mem_config.json` into a folder, replacing an earlier one in one step."""
         write_atomically(Path(folder) / CONFIG_FILE, (json.dumps(self.to_dict(), indent=2) + "\n").encode())
+
+
+def read_values(folder: str | Path) -> Any:
+    """What `delta_mem_config.json` in a folder holds, unchecked. Raises ConfigError when it cannot be read."""
+    path = Path(folder) / CONFIG_FILE
+    if path.exists() and not path.is_file():  # a link to a device or a pipe would never end
+        raise ConfigError(f"{path} is no file; an adapter folder holds {CONFIG_FILE}")
+    try:
+        if path.stat().st_size > MAX_CONFIG_BYTES:
+            raise ConfigError(f"{path} has {path.stat().st_size} bytes; a configuration has at most 1 MiB")
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}; an adapter folder holds {CONFIG_FILE}") from error
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"{path} is not valid JSON: {error}") from error
+    return values
 
 
 def _typed(name: str, value: Any, default: Any) -> Any:

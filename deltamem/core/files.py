@@ -6,9 +6,9 @@ import json
 import os
 import pickle
 import re
-import zipfile
 from pathlib import Path
 
+import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor, nn
@@ -16,12 +16,14 @@ from torch import Tensor, nn
 from .adapter import Adapter
 from .atomic import write_atomically
 from .attach import attach_delta_mem, empty_adapter
-from .config import CONFIG_FILE, HFDeltaMemConfig
+from .config import CONFIG_FILE, HFDeltaMemConfig, read_values
 from .errors import AdapterError, ConfigError, listing
 from .functional import default_binding
+from .pickles import load_pickled_tensors
 
 PICKLE_FILE = "delta_mem_adapter.pt"
 TENSOR_FILE = "delta_mem_adapter.safetensors"
+CHECKSUM = "sha256"  # in the metadata of our own tensor files: of the configuration and the tensors, against damage
 DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)  # of stored tensors
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
@@ -50,13 +52,14 @@ def read_adapter(folder: str | Path, model: nn.Module) -> Adapter:
         ConfigError: a configuration this library does not honour.
     """
     folder = resolve_adapter(folder)
-    config = HFDeltaMemConfig.load(folder)
+    values = read_values(folder)
+    config = HFDeltaMemConfig.from_dict(values)
     with torch.inference_mode(False):
         try:
             blank = empty_adapter(model, config, "meta")  # no memory yet: the file decides whether this size is real
         except ConfigError as error:
             raise AdapterError(f"the adapter in {folder} does not fit this backbone: {error}") from error
-        tensors = _checked_tensors(folder, blank)
+        tensors = _checked_tensors(folder, blank, values)
         adapter = empty_adapter(model, config)
         adapter.load_tensors(tensors)
         return adapter.requires_grad_(False)
@@ -80,7 +83,8 @@ def write_adapter(adapter: Adapter, folder: str | Path, dtype: torch.dtype = tor
         write_atomically(folder / PICKLE_FILE, buffer.getvalue())
     else:
         (folder / PICKLE_FILE).unlink(missing_ok=True)
-    write_atomically(folder / TENSOR_FILE, safetensors.torch.save(tensors, metadata={"format": "pt"}))
+    metadata = {"format": "pt", CHECKSUM: _checksum(adapter.config.to_dict(), tensors)}
+    write_atomically(folder / TENSOR_FILE, safetensors.torch.save(tensors, metadata))
     adapter.config.save(folder)
 
 
@@ -127,9 +131,15 @@ def local_path(name: str | Path) -> Path:
         return Path(name)
 
 
-def _checked_tensors(folder: Path, adapter: Adapter) -> dict[str, Tensor]:
+def _checked_tensors(folder: Path, adapter: Adapter, values: dict) -> dict[str, Tensor]:
     expected = adapter.tensor_shapes()
-    tensors = _read_tensors(folder, sum(torch.Size(size).numel() for size in expected.values()), len(expected))
+    numbers = sum(torch.Size(size).numel() for size in expected.values())
+    tensors, checksum = _read_tensors(folder, numbers, len(expected))
+    if checksum is not None and checksum != _checksum(values, tensors):
+        raise AdapterError(
+            f"the adapter in {folder} does not match its checksum: a file was damaged, or {CONFIG_FILE} was changed; "
+            f"use another copy, or write it again with save_delta_mem_adapter"
+        )
     held = {name: tensors[name] for name in expected if name in tensors}
     plain = {name: tensor for name, tensor in held.items() if _is_plain(tensor)}
     # In float32, as they will be used: a float64 can be finite and yet too large. One number needs no dimension.
@@ -164,8 +174,11 @@ def _is_plain(tensor: Tensor) -> bool:
     return dense and tensor.dtype in DTYPES and tensor.untyped_storage().nbytes() >= tensor.nbytes
 
 
-def _read_tensors(folder: Path, numbers: int, count: int) -> dict[str, Tensor]:
-    """The folder's tensors on CPU, from the safetensors file when there is one. Runs no code from the file."""
+def _read_tensors(folder: Path, numbers: int, count: int) -> tuple[dict[str, Tensor], str | None]:
+    """The folder's tensors on CPU, from the safetensors file when there is one, and the checksum that it gives.
+
+    Runs no code from the file.
+    """
     path = folder / TENSOR_FILE
     if not path.is_file():
         path = folder / PICKLE_FILE
@@ -179,12 +192,10 @@ def _read_tensors(folder: Path, numbers: int, count: int) -> dict[str, Tensor]:
         )
     try:
         if path.name == TENSOR_FILE:
-            return safetensors.torch.load_file(path)
-        with zipfile.ZipFile(path) as archive:  # what torch.save writes; a small file must not inflate to a huge one
-            entries = archive.infolist()
-        if any(e.compress_type != zipfile.ZIP_STORED for e in entries) or sum(e.file_size for e in entries) > limit:
-            raise ValueError("it is compressed, or claims more than it holds")
-        tensors = torch.load(path, map_location="cpu", weights_only=True)
+            with safetensors.safe_open(path, "pt") as file:
+                names, metadata = file.keys(), file.metadata() or {}
+                return {name: file.get_tensor(name) for name in names}, metadata.get(CHECKSUM)
+        tensors = load_pickled_tensors(path, limit)
     except Exception as error:  # a damaged or hostile pickle can raise anything
         unsafe = isinstance(error, pickle.UnpicklingError)  # torch's own text recommends to load it all the same
         reason = "it asks for more than tensors" if unsafe else _first_line(error)
@@ -193,7 +204,16 @@ def _read_tensors(folder: Path, numbers: int, count: int) -> dict[str, Tensor]:
         isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in tensors.items()
     ):
         raise AdapterError(f"{path} is not a table of named tensors")
-    return tensors
+    return tensors, None
+
+
+def _checksum(values: dict, tensors: dict[str, Tensor]) -> str:
+    """sha256 (hex) of a configuration's values and of tensors as they are stored."""
+    digest = hashlib.sha256(json.dumps(values, sort_keys=True).encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
+        digest.update(tensor.contiguous().flatten().view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 def _first_line(error: BaseException) -> str:

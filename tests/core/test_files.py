@@ -229,8 +229,34 @@ STRANGE = {
 @pytest.mark.filterwarnings("ignore")
 def test_strange_tensors_are_named(folder, kind):
     spoil(folder, lambda tensors: tensors.update({NAME: STRANGE[kind](tensors[NAME])}), "pt")
-    with pytest.raises(AdapterError, match=f"configuration; not plain floating point: {NAME}. Use"):
+    with pytest.raises(AdapterError) as caught:
         read_adapter(folder, load_base("qwen3_tsw"))
+    # What plain tensors never need is not even unpickled; the rest is named.
+    message = str(caught.value)
+    assert f"configuration; not plain floating point: {NAME}. Use" in message or "more than tensors" in message
+
+
+def test_a_pickle_cannot_ask_for_memory(folder):
+    """`weights_only` lets a file of a hundred bytes ask for any number of bytes, and fills them."""
+    asked = b"\x80\x02c__builtin__\nbytearray\n\x8a\x05\x00\x00\x00\x80\x00\x85R."  # 2 GiB
+    forge_pickle(folder, asked)
+    with pytest.raises(AdapterError, match="asks for '__builtin__ bytearray'"):
+        read_adapter(folder, load_base("qwen3_tsw"))
+
+
+@pytest.mark.parametrize("spoilt", [TENSOR_FILE, "delta_mem_config.json"])
+def test_our_own_folders_carry_a_checksum(tmp_path, spoilt):
+    model = make_model()
+    write_adapter(make_adapter(model), tmp_path)
+    path = tmp_path / spoilt
+    if spoilt == TENSOR_FILE:
+        data = bytearray(path.read_bytes())
+        data[-2] ^= 1  # the last number, a little
+        path.write_bytes(data)
+    else:
+        path.write_text(path.read_text().replace('"alpha": 16.0', '"alpha": 17.0'))
+    with pytest.raises(AdapterError, match="does not match its checksum.*use another copy"):
+        read_adapter(tmp_path, model)
 
 
 @pytest.mark.parametrize("kind", ["pt", "safetensors"])
@@ -281,11 +307,15 @@ PICKLES = {
 }
 
 
-@pytest.mark.parametrize("content", PICKLES.values(), ids=PICKLES)
-def test_forged_pickles_are_refused(folder, content):
+def forge_pickle(folder, content):
     with zipfile.ZipFile(folder / PICKLE_FILE, "w") as archive:
         for name, data in (("data.pkl", content), ("version", b"3\n"), ("byteorder", b"little")):
             archive.writestr(f"archive/{name}", data)
+
+
+@pytest.mark.parametrize("content", PICKLES.values(), ids=PICKLES)
+def test_forged_pickles_are_refused(folder, content):
+    forge_pickle(folder, content)
     with pytest.raises(AdapterError, match="cannot read .*; it is damaged or not plain tensors$") as caught:
         read_adapter(folder, load_base("qwen3_tsw"))
     assert "weights_only" not in str(caught.value)
