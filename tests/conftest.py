@@ -54,10 +54,8 @@ def make_tokenizer(template=CHATML, special=("<|endoftext|>", "<|im_start|>", "<
     return fast
 
 
-@pytest.fixture(scope="session")
-def tiny_model_folder(tmp_path_factory):
-    """Folder of a random Llama-style backbone (4 layers, hidden 48) with a real tokenizer and a ChatML template."""
-    folder = tmp_path_factory.mktemp("tiny")
+def make_tiny_model(folder):
+    """Write a random Llama-style backbone (4 layers, hidden 48) with a real tokenizer and a ChatML template."""
     tokenizer = make_tokenizer()
     config = LlamaConfig(
         vocab_size=len(tokenizer),
@@ -76,6 +74,13 @@ def tiny_model_folder(tmp_path_factory):
     torch.manual_seed(0)
     LlamaForCausalLM(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+
+
+@pytest.fixture(scope="session")
+def tiny_model_folder(tmp_path_factory):
+    """Folder of the tiny model."""
+    folder = tmp_path_factory.mktemp("tiny")
+    make_tiny_model(folder)
     return folder
 
 

@@ -11,6 +11,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
+from deltamem.quoting import quoted
 from deltamem.runtime import Session
 from deltamem.transcripts import Transcript
 
@@ -20,6 +21,7 @@ SUFFIX = ".zip"
 PAGE = "page.json"
 MAX_PAGE_BYTES = 20 * 1024 * 1024
 MAX_SESSION_BYTES = 256 * 1024 * 1024
+MAX_PARTS = 100
 REMEDY = "choose a file that “Save session” of this page has written"
 
 
@@ -53,7 +55,7 @@ def load_page(workspace: Workspace, path: Path) -> list[str]:
     """
     if not zipfile.is_zipfile(path):
         return _load_single(workspace, path)
-    with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(path) as bundle:
+    with tempfile.TemporaryDirectory() as folder, _open(path) as bundle:
         page = _page(bundle)
         sessions = {}
         for key, arm in workspace.arms.items():
@@ -112,6 +114,18 @@ def _chat(session: Session, key: str, turns: list[Turn]) -> list[dict]:
     return chat
 
 
+def _open(path: Path) -> zipfile.ZipFile:
+    """The ZIP at `path`; only its end was looked at before, which any file can have."""
+    try:
+        bundle = zipfile.ZipFile(path)
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+        raise BundleError(f"The file is damaged ({quoted(str(error))}): {REMEDY}.") from None
+    if len(bundle.filelist) > MAX_PARTS or any(part.compress_type != zipfile.ZIP_STORED for part in bundle.filelist):
+        bundle.close()
+        raise BundleError(f"The file is compressed, or has more than {MAX_PARTS} parts: {REMEDY}.")
+    return bundle
+
+
 def _page(bundle: zipfile.ZipFile) -> dict:
     try:
         page = json.loads(_read(bundle, PAGE, MAX_PAGE_BYTES))
@@ -123,21 +137,20 @@ def _page(bundle: zipfile.ZipFile) -> dict:
     except (ValueError, KeyError, TypeError, RecursionError):
         raise BundleError(f"The file's {PAGE} is damaged: {REMEDY}.") from None
     if version != 1 or not sound:
-        raise BundleError(f"The file's {PAGE} is of version {str(version)[:20]}, this page reads 1: {REMEDY}.")
+        raise BundleError(f"The file's {PAGE} is of version {quoted(version, 20)}, this page reads 1: {REMEDY}.")
     return page
 
 
 def _read(bundle: zipfile.ZipFile, name: str, limit: int) -> bytes:
     try:
+        if bundle.getinfo(name).file_size > limit:
+            raise BundleError(f"The part {name} of the file is larger than {limit >> 20} MB: {REMEDY}.")
         with bundle.open(name) as part:
-            data = part.read(limit + 1)
+            return part.read(limit)
     except KeyError:
         raise BundleError(f"The file has no {name} inside: {REMEDY}.") from None
     except (zipfile.BadZipFile, OSError, EOFError, RuntimeError, NotImplementedError) as error:
-        raise BundleError(f"The file is damaged ({str(error)[:80]}): {REMEDY}.") from None
-    if len(data) > limit:
-        raise BundleError(f"The part {name} of the file is larger than {limit >> 20} MB: {REMEDY}.")
-    return data
+        raise BundleError(f"The file is damaged ({quoted(str(error))}): {REMEDY}.") from None
 
 
 def _extract(bundle: zipfile.ZipFile, name: str, folder: Path, limit: int) -> None:

@@ -2,13 +2,17 @@
 
 import os
 import tempfile
+import time
 from pathlib import Path
+
+PARTIAL = ".partial"  # how the names of unfinished files end
+LEFT_S = 86_400  # seconds after which an unfinished file counts as left behind by a process that was killed
 
 
 def write_atomically(path: str | Path, data: bytes) -> None:
     """Write data to a temporary sibling, flush it to disk, and rename it over path. Raises OSError."""
     path = Path(path)
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=PARTIAL, dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
             if hasattr(os, "fchmod"):  # temporary files are private, results need not be
@@ -21,6 +25,7 @@ def write_atomically(path: str | Path, data: bytes) -> None:
         Path(temporary).unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
+    _drop_leftovers(path)
 
 
 def sync_folder(folder: str | Path) -> None:
@@ -35,3 +40,15 @@ def sync_folder(folder: str | Path) -> None:
         pass
     finally:
         os.close(descriptor)
+
+
+def _drop_leftovers(path: Path) -> None:
+    """Remove what killed processes left of earlier writes of the same file."""
+    for name in os.listdir(path.parent):
+        if name.startswith(f".{path.name}.") and name.endswith(PARTIAL):
+            left = path.parent / name
+            try:
+                if time.time() - left.stat().st_mtime > LEFT_S:
+                    left.unlink()
+            except OSError:  # another process was faster
+                pass

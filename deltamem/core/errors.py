@@ -1,5 +1,7 @@
 """What can go wrong, each named once. Every message says the value, the limit and the remedy."""
 
+from deltamem.quoting import quoted
+
 
 class DeltaMemError(Exception):
     """Base of all errors raised on purpose by this library."""
@@ -23,5 +25,5 @@ class MaskError(DeltaMemError):
 
 def listing(items: list[str], shown: int = 8, width: int = 200) -> str:
     """Join items for a message; long items are cut, and so is a long list, whose length is then given."""
-    text = ", ".join(item if len(item) <= width else f"{item[:width]}…" for item in items[:shown])
+    text = ", ".join(quoted(item, width) for item in items[:shown])
     return text if len(items) <= shown else f"{text} and {len(items) - shown} more ({len(items)} in all)"

@@ -46,5 +46,5 @@ def _check(data: bytes) -> None:
     for operation, argument, _ in pickletools.genops(data):
         if operation.name in ("GLOBAL", "INST") and argument not in NAMES:
             raise ValueError(f"it asks for {argument[:60]!r}, more than tensors of numbers")
-        if operation.name == "STACK_GLOBAL":
+        if operation.name in ("STACK_GLOBAL", "EXT1", "EXT2", "EXT4"):
             raise ValueError("it asks for more than tensors of numbers")

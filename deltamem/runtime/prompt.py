@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from deltamem.compare.retrieval import quote, retrieve
+from deltamem.quoting import quoted
 from deltamem.runtime.blocks import GROUP, Block, block, history_groups, join, passes
 from deltamem.runtime.chat import ROLES
 from deltamem.runtime.errors import SessionError
@@ -55,13 +56,13 @@ class View:
 
     def __post_init__(self):
         if self.context not in CONTEXTS:
-            raise SessionError(f"context is {self.context!r}; use one of {', '.join(CONTEXTS)}.")
+            raise SessionError(f"context is {quoted(repr(self.context))}; use one of {', '.join(CONTEXTS)}.")
         turns = self.recent_turns
         if isinstance(turns, bool) or not isinstance(turns, int) or turns < 1:
-            raise SessionError(f"recent_turns is {turns!r}; it must be a whole number from 1.")
+            raise SessionError(f"recent_turns is {quoted(turns)}; it must be a whole number from 1.")
         most = self.passages
         if isinstance(most, bool) or not isinstance(most, int) or not 1 <= most <= MAX_PASSAGES:
-            raise SessionError(f"passages is {most!r}; it must be a whole number from 1 to {MAX_PASSAGES}.")
+            raise SessionError(f"passages is {quoted(most)}; it must be a whole number from 1 to {MAX_PASSAGES}.")
         if self.opening_tokens > self.max_context // 2:
             raise SessionError(
                 f"The system message takes {self.opening_tokens:,} tokens, more than half of the "
@@ -198,6 +199,7 @@ def check_messages(messages_or_text):
             raise SessionError(f'Message {index} of the history is no dict with "role" and "content"; give one.')
         role = message["role"]
         if role not in ROLES:
-            raise SessionError(f"Message {index} of the history has the role {role!r}; use one of {', '.join(ROLES)}.")
+            shown = quoted(repr(role))
+            raise SessionError(f"Message {index} of the history has the role {shown}; use one of {', '.join(ROLES)}.")
         checked.append({"role": role, "content": check_text(message["content"], f"Message {index} of the history")})
     return checked

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from deltamem.quoting import quoted
 from deltamem.runtime import session_file
 from deltamem.runtime.blocks import GROUP, block, cut, passes
 from deltamem.runtime.cache import KeptCache, cache_bytes
@@ -262,10 +263,10 @@ class Session:
             session = cls(model, **settings)
             session._steps = steps
         except SessionError as error:
-            raise SessionFileError(f"{Path(path).name} cannot be loaded: {error}") from error
+            raise SessionFileError(f"{quoted(Path(path).name)} cannot be loaded: {error}") from error
         if (shown := session._view.kept_tokens(steps)) > model.max_context:
             raise SessionFileError(
-                f"{Path(path).name} cannot be loaded: it shows {shown:,} tokens and the model can see "
+                f"{quoted(Path(path).name)} cannot be loaded: it shows {shown:,} tokens and the model can see "
                 f"{model.max_context:,}; load it with the model it was saved with."
             )
         return session

@@ -14,7 +14,9 @@ import torch
 from safetensors import SafetensorError
 
 from deltamem.core.atomic import write_atomically
+from deltamem.core.errors import listing
 from deltamem.core.files import adapter_hash
+from deltamem.quoting import quoted
 from deltamem.runtime.engine import STOPS
 from deltamem.runtime.errors import SessionError, SessionFileError
 from deltamem.runtime.prompt import check_messages, check_text
@@ -24,6 +26,7 @@ FORMAT = "deltamem-session"
 VERSION = 2
 MAX_BYTES = 256 * 2**20
 MAX_HEADER = 100_000_000  # what the safetensors library reads
+MAX_VALUES = 4_000_000  # marks that can open or part JSON values: each may take twenty times its size in memory
 SETTINGS = ("memory", "context", "system", "recent_turns", "passages", "strength", "writes", "layers_off")
 
 _NUMBER = (int, float)
@@ -63,10 +66,11 @@ def save(path, model, adapter, settings, steps):
     try:
         data = safetensors.torch.save(tensors, metadata)
         header = int.from_bytes(data[:8], "little")
-        if header > MAX_HEADER or len(data) > MAX_BYTES:
+        if header > MAX_HEADER or len(data) > MAX_BYTES or _values(data[: 8 + header]) > MAX_VALUES:
             raise SessionFileError(
-                f"The session takes {len(data):,} bytes, {header:,} of them text; a session file holds at most "
-                f"{MAX_BYTES:,} and {MAX_HEADER:,}. Take back the long history before saving."
+                f"The session takes {len(data):,} bytes, {header:,} of them text with {_values(data[: 8 + header]):,} "
+                f"commas and brackets; a session file holds at most {MAX_BYTES:,}, {MAX_HEADER:,} and {MAX_VALUES:,}. "
+                "Take back the long history before saving."
             )
         write_atomically(path, data)
     except (OSError, ValueError, SafetensorError) as error:  # ValueError: a name with a NUL in it
@@ -83,7 +87,7 @@ def load(path, model):
     try:
         return _checked(_read(path), model)
     except (_Bad, SessionError) as error:
-        raise SessionFileError(f"{path.name} cannot be loaded: {error}") from error
+        raise SessionFileError(f"{quoted(path.name)} cannot be loaded: {error}") from error
 
 
 class _Bad(Exception):
@@ -94,9 +98,11 @@ def _read(path):
     try:
         if path.exists() and not (path.is_file() or path.is_dir()):
             raise _Bad("it is a device or a pipe; give a file that a session was saved to.")
-        if path.stat().st_size > MAX_BYTES:
-            raise _Bad(f"it has {path.stat().st_size:,} bytes and a session file has at most {MAX_BYTES:,}.")
-        return path.read_bytes()
+        size = path.stat().st_size
+        if size > MAX_BYTES:
+            raise _Bad(f"it has {size:,} bytes and a session file has at most {MAX_BYTES:,}.")
+        with path.open("rb") as file:
+            return file.read(size)  # not more, should it grow meanwhile
     except (OSError, ValueError) as error:  # ValueError: a name with a NUL in it
         raise _Bad(f"{getattr(error, 'strerror', None) or error}; give a file that a session was saved to.") from error
 
@@ -105,10 +111,10 @@ def _checked(data, model):
     content, tensors = _open(data)
     version = content.get("version") if isinstance(content, dict) else None
     if type(version) is int and version > VERSION:
-        raise _Bad(f"it has version {version} and this release reads up to {VERSION}; update the project.")
+        raise _Bad(f"it has version {quoted(version)} and this release reads up to {VERSION}; update the project.")
     _object(content, _TOP, "The file")
     if version not in (1, VERSION):
-        raise _Bad(f"it has version {version}, which never was; the file is damaged.")
+        raise _Bad(f"it has version {quoted(version)}, which never was; the file is damaged.")
     _object(content["model"], _MODEL, "The model")
     _object(content["settings"], _SETTINGS | (_SINCE_2 if version > 1 else {}), "The settings")
     settings = dict(content["settings"])
@@ -135,6 +141,8 @@ def _open(data):
     size = int.from_bytes(data[:8], "little")
     if len(data) < 8 or size > min(MAX_HEADER, len(data) - 8):
         raise _Bad(damaged)
+    if _values(data[: 8 + size]) > MAX_VALUES:
+        raise _Bad(f"it lists more than the {MAX_VALUES:,} values that a session file may; it is none, or damaged.")
     try:
         header = json.loads(data[8 : 8 + size])
         metadata = header.pop("__metadata__")
@@ -153,8 +161,8 @@ def _open(data):
 def _check_model(saved, model):
     if saved["fingerprint"] != model.fingerprint:
         raise _Bad(
-            f"it belongs to the backbone {saved['name']} ({saved['fingerprint'][:12]}) and the loaded one is "
-            f"{model.name} ({model.fingerprint[:12]}); load that backbone."
+            f"it belongs to the backbone {quoted(saved['name'])} ({quoted(saved['fingerprint'], 12)}) and the loaded "
+            f"one is {model.name} ({model.fingerprint[:12]}); load that backbone."
         )
 
 
@@ -164,8 +172,8 @@ def _find_adapter(saved, model):
         if adapter_hash(adapter) == saved["hash"]:
             return label, adapter
     raise _Bad(
-        f"it needs the adapter {saved['label']} ({saved['hash'][:12]}), which the loaded model does not have; "
-        "load the model with that adapter."
+        f"it needs the adapter {quoted(saved['label'])} ({quoted(saved['hash'], 12)}), which the loaded model does not "
+        "have; load the model with that adapter."
     )
 
 
@@ -192,7 +200,7 @@ def _check_step(step, index, model, memory):
     vocabulary = model.backbone.get_input_embeddings().num_embeddings
     for token in step["reply_ids"]:
         if type(token) is not int or not 0 <= token < vocabulary or token in model.chat.stop_ids:
-            raise _Bad(f"step {index} has a token {str(token)[:20]}, which no answer holds; the file is damaged.")
+            raise _Bad(f"step {index} has a token {quoted(token, 20)}, which no answer holds; the file is damaged.")
     stats = dict(step["stats"])
     passages = stats.pop("passages", [])
     rebuilt, writes = stats.pop("rebuilt_tokens", 0), stats.pop("layer_writes", [0, 0])  # not in files of version 1
@@ -201,7 +209,7 @@ def _check_step(step, index, model, memory):
         raise _Bad(f"the counts of step {index} are no whole numbers; the file is damaged.")
     _object(stats, _STATS, f"The stats of step {index}")
     if stats["stop"] not in STOPS:
-        raise _Bad(f"step {index} ended by {stats['stop'][:20]!r}; the file is damaged.")
+        raise _Bad(f"step {index} ended by {quoted(repr(stats['stop']), 22)}; the file is damaged.")
     if not isinstance(passages, list) or not all(isinstance(passage, str) for passage in passages):
         raise _Bad(f"the passages of step {index} are not a list of texts; the file is damaged.")
     return step
@@ -215,7 +223,7 @@ def _check_tensors(tensors, adapter, count):
         expected = {"states": (*gates, config.rank), "beta": gates, "lam": gates}
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     if shapes != expected:
-        raise _Bad(f"its tensors are {shapes} and should be {expected}; the file is damaged.")
+        raise _Bad(f"its tensors are {quoted(shapes, 200)} and should be {expected}; the file is damaged.")
     if expected:
         gates = torch.stack([tensors["beta"], tensors["lam"]])
         if not tensors["states"].isfinite().all() or not (gates.isnan() | (gates >= 0) & (gates <= 1)).all():
@@ -240,7 +248,7 @@ def _object(value, spec, where):
     if not isinstance(value, dict):
         raise _Bad(f"{where} is no JSON object; the file is damaged.")
     if value.keys() != spec.keys():
-        names = ", ".join(sorted(str(name)[:40] for name in value.keys() ^ spec.keys())[:5])
+        names = listing(sorted(map(str, value.keys() ^ spec.keys())), 5, 40)
         raise _Bad(f"{where} lacks or should not have: {names}; the file is damaged.")
     for name, kinds in spec.items():
         found = value[name]
@@ -249,6 +257,11 @@ def _object(value, spec, where):
             raise _Bad(f'{where} has "{name}" of type {type(found).__name__}; the file is damaged.')
         if isinstance(found, _NUMBER) and not -(2**63) < found < 2**63:
             raise _Bad(f'{where} has "{name}" out of range; the file is damaged.')
+
+
+def _values(text):
+    """How many values the JSON in these bytes can hold at most."""
+    return text.count(b",") + text.count(b"[") + text.count(b"{")
 
 
 def _no_constant(name):

@@ -2,6 +2,7 @@
 
 import re
 
+from deltamem.quoting import quoted
 from deltamem.runtime.errors import SessionError
 
 MAX_STRENGTH = 100
@@ -11,7 +12,9 @@ MAX_PASSAGES = 32
 def check_strength(strength):
     """The factor on the memory's steer. Raises SessionError."""
     if isinstance(strength, bool) or not isinstance(strength, (int, float)) or not 0 <= strength <= MAX_STRENGTH:
-        raise SessionError(f"strength is {strength!r}; it must be from 0 to {MAX_STRENGTH} (1: as trained).")
+        raise SessionError(
+            f"strength is {quoted(repr(strength))}; it must be from 0 to {MAX_STRENGTH} (1: as trained)."
+        )
     return strength
 
 
@@ -19,7 +22,9 @@ def check_adapter(model, adapter):
     """An adapter's label (None: the model's default, perhaps none). Raises SessionError for an unknown one."""
     if adapter is not None and adapter not in model.adapters:
         known = ", ".join(model.adapters) or "none"
-        raise SessionError(f"The model has no adapter {adapter!r} (it has: {known}); add it to the model first.")
+        raise SessionError(
+            f"The model has no adapter {quoted(repr(adapter))} (it has: {known}); add it to the model first."
+        )
     return model.adapter_name if adapter is None else adapter
 
 
@@ -31,10 +36,10 @@ def check_layers(layers_off, adapter):
     if adapter is None:
         raise SessionError("Layers were turned off in a session without memory, which has none; leave them out.")
     known = layer_numbers(adapter.layers)
-    strange = [number for number in wanted if isinstance(number, bool) or number not in known]
+    strange = [number for number in wanted if type(number) is not int or number not in known]
     if strange:
         raise SessionError(
-            f"There is no layer {strange[0]!r} to turn off; this adapter has {len(known)} layers, numbered "
+            f"There is no layer {quoted(repr(strange[0]))} to turn off; this adapter has {len(known)} layers, numbered "
             f"{min(known)} to {max(known)}."
         )
     return tuple(sorted(set(wanted)))

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from deltamem.quoting import UNSEEN
+
 MAX_BYTES = 20 * 1024 * 1024
 MAX_MESSAGES = 200_000
+MAX_LINES = 1_000_000
+MAX_VALUES = 3_000_000  # marks that can open or part JSON values: each may take twenty times its size in memory
 
 Message = dict[str, str]  # {"role": "user" | "assistant" | "system", "content": text}
 
@@ -36,7 +40,7 @@ class Transcript:
 
 def excerpt(value: object, width: int = 40) -> str:
     """A short, single-line quotation of `value` for error messages."""
-    text = " ".join(str(value)[: width * 8].encode("utf-8", "replace").decode().replace("\0", "").split())
+    text = " ".join(UNSEEN.sub(" ", str(value)[: width * 8]).split())
     return text if len(text) <= width else text[: width - 1] + "…"
 
 

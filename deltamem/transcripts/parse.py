@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from .clean import decode
-from .model import MAX_BYTES, Transcript, TranscriptError
+from .model import MAX_BYTES, MAX_LINES, Transcript, TranscriptError
 from .structured import parse_json, parse_jsonl
 from .table import parse_table
 from .text import parse_text
@@ -31,6 +31,10 @@ def parse_transcript(data: bytes, name: str = "") -> Transcript:
     if not data.strip():
         raise TranscriptError("The file is empty: upload a conversation with at least one message.")
     text, notes = decode(data)
+    if (lines := text.count("\n")) > MAX_LINES:
+        raise TranscriptError(
+            f"The file has {lines:,} lines, more than the {MAX_LINES:,} that are read: split it and upload a part."
+        )
     ending = Path(name.lower()).suffix
     opens_json = text.lstrip()[:1] in ("{", "[")
     if opens_json:

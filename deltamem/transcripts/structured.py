@@ -6,7 +6,7 @@ import json
 
 from . import chatgpt
 from .clean import finish
-from .model import MAX_MESSAGES, Message, Transcript, TranscriptError, count, excerpt
+from .model import MAX_MESSAGES, MAX_VALUES, Message, Transcript, TranscriptError, count, excerpt
 from .roles import role_of
 
 LISTS = ("messages", "conversations", "conversation", "chat_messages", "turns", "dialogue", "dialog", "history", "chat")
@@ -17,6 +17,11 @@ SHAPES = 'a list of {"role", "content"} messages, {"messages": […]}, {"convers
 
 def load_json(text: str, where: str = "The file") -> object:
     """json.loads with every failure as a TranscriptError."""
+    if (values := text.count(",") + text.count("[") + text.count("{")) > MAX_VALUES:
+        raise TranscriptError(
+            f"{where} may list {values:,} values, more than the {MAX_VALUES:,} that are read: split it and upload a "
+            "part."
+        )
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:

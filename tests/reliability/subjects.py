@@ -1,0 +1,46 @@
+"""A small real model, with sessions, adapters and pages of it, for tests and commands that break things."""
+
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+from deltamem.core import HFDeltaMemConfig, new_adapter, write_adapter
+from deltamem.runtime import Session, load_model
+from tests.conftest import make_tiny_model
+
+CONFIG = HFDeltaMemConfig(rank=2, target_layers=(1, 3), delta_heads=("o",))
+HISTORY = [{"role": "user", "content": "My dog is called Rex."}, {"role": "assistant", "content": "Hello Rex!"}]
+
+
+def make_model(folder):
+    """The tiny model with a random adapter, read from disk. folder: where both are written."""
+    torch.set_num_threads(1)
+    folder = Path(folder)
+    make_tiny_model(folder / "tiny")
+    model = load_model(folder / "tiny", adapter=None, device="cpu")
+    torch.manual_seed(1)
+    adapter = new_adapter(model.backbone, CONFIG)
+    with torch.no_grad():
+        for parameter in adapter.parameters():
+            parameter.normal_(std=0.3)
+    write_adapter(adapter, folder / "adapter")
+    model.add_adapter("TSW", folder / "adapter")
+    return model
+
+
+def make_session(model, questions=("Who is Rex?",)):
+    """A session with history and an answer to each question."""
+    session = Session(model)
+    session.preload(HISTORY)
+    for question in questions:
+        session.ask(question, max_new_tokens=3)
+    return session
+
+
+@contextmanager
+def tiny_model():
+    """(model, folder) in a temporary folder; the adapter lies in folder/adapter."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield make_model(folder), Path(folder)
