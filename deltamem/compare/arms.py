@@ -6,6 +6,7 @@ arm = parse_arm("memory:adapter=TSW,strength=0.5")         from a command line
 session = start_session(model, arm, history)               made, told the history, put under the arm's control
 """
 
+import functools
 import re
 from dataclasses import dataclass, fields
 
@@ -250,12 +251,37 @@ def start_session(model, arm, messages=(), other_messages=None, progress=None, s
     """The arm's session, told a history and put under the arm's control.
 
     other_messages: the history whose state the control "other" takes. progress(done_tokens, total_tokens): told while
-    history is written. Raises ArmError, or SessionError when the history does not fit.
+    history is written. seed: of the control "shuffled". Raises ArmError, or SessionError when the history does not fit.
     """
+    report = None if progress is None else lambda _, done, total: progress(done, total)
+    return start_sessions(model, [arm], messages, other_messages, report, seed)[arm.key]
+
+
+def start_sessions(model, arms, messages=(), other_messages=None, progress=None, seed=0):
+    """{arm key: session} of several arms, as start_session makes each; arms with the same memory share its writing.
+
+    progress(arm, done_tokens, total_tokens). Raises ArmError, before any work, for arms that are alike.
+    """
+    arms = list(arms)
+    keys = [arm.key for arm in arms]
+    if twice := next((arm for arm in arms if keys.count(arm.key) > 1), None):
+        raise ArmError(f"The arm {twice.title!r} is there twice; leave one out.")
+    for arm in arms:
+        make_session(model, arm)
+        _check_other(arm, other_messages)
+    written, sessions = {}, {}
+    for arm in arms:
+        alike = (arm.memory, (arm.adapter or "").lower(), arm.strength, arm.context == "full")
+        report = None if progress is None else functools.partial(progress, arm)
+        if alike not in written:
+            written[alike] = make_session(model, arm)
+            if messages:
+                written[alike].preload(messages, report)
+        sessions[arm.key] = written[alike].branch(arm.context, arm.recent_turns, arm.passages)
+        apply(sessions[arm.key], arm.control, other_messages, arm.layers_off, seed, report)
+    return sessions
+
+
+def _check_other(arm, other_messages):
     if arm.control == "other" and not other_messages:
         raise ArmError(f'{arm.title}: the control "Another transcript\'s state" needs another history; give one.')
-    session = make_session(model, arm)
-    if messages:
-        session.preload(messages, progress)
-    apply(session, arm.control, other_messages, arm.layers_off, seed, progress)
-    return session

@@ -185,11 +185,15 @@ class Session:
             self._commit(run, "state", [], stats={"note": check_text(note, "The note")})
             self._kept = KeptCache()
 
-    def prepare(self):
-        """Do now what the next reply would have to do first: bring the KV of context "full" up to date."""
+    def prepare(self, check=None):
+        """Do now what the next reply would have to do first: bring the KV of context "full" up to date.
+
+        check() is called after every pass; what it raises comes through, and what was done stays.
+        """
         with self._alone():
             for _ in self._catch_up():
-                pass
+                if check is not None:
+                    check()
 
     def reply(self, text, max_new_tokens=256, temperature=0.0, top_p=1.0, seed=0):
         """An iterator of Events: pieces of the answer, then one with the stats.
@@ -229,7 +233,7 @@ class Session:
             self._kept.cut(len(self._steps))
             return [dict(m) for m in step.messages]
 
-    def branch(self, context=None, recent_turns=None):
+    def branch(self, context=None, recent_turns=None, passages=None):
         """An independent copy that goes its own way from here; of history it shows what `context` says, or the same.
 
         Before the first turn the copy is exact: history is written alike under "none", "recent" and "rag". Raises
@@ -242,8 +246,13 @@ class Session:
                     raise SessionError(
                         f"A session with context {self.context} cannot go on as {context}; make a new one."
                     )
-                other.context, other.recent_turns = context, recent_turns or self.recent_turns
-                other._view = replace(self._view, context=other.context, recent_turns=other.recent_turns)
+                shown = {
+                    "context": context,
+                    "recent_turns": recent_turns or self.recent_turns,
+                    "passages": passages or self.passages,
+                }
+                vars(other).update(shown)
+                other._view = replace(self._view, **shown)
             other._steps = list(self._steps)  # steps themselves are never changed, so both keep them
             other._kept = self._kept.copy()
             other._busy = threading.Lock()
