@@ -19,6 +19,7 @@ from deltamem.compare.figures import (
     when,
 )
 from deltamem.compare.figures.atlas import DPI, TOP
+from deltamem.compare.figures.paper import WIDTH
 from deltamem.compare.figures.scale import decimals, round_up
 
 SOURCE = Source("SmolLM2-135M-Instruct", "smollm2-135m-tsw (TSW)")
@@ -37,15 +38,16 @@ def snapshot(layers=6, heads=1, rank=8, size=0.1, label="turn 2", seed=0):
     )
 
 
-def texts(figure):
+def texts(picture):
+    figure = picture.figure
     found = [text.get_text() for text in figure.texts]
     for axes in figure.axes:
         found += [text.get_text() for text in axes.texts] + [axes.get_title(loc="left"), axes.get_xlabel()]
     return [" ".join(text.split()) for text in found]
 
 
-def pixels(figure):
-    return np.asarray(Image.open(io.BytesIO(png(figure))).convert("RGB"))
+def pixels(picture):
+    return np.asarray(Image.open(io.BytesIO(png(picture.figure))).convert("RGB"))
 
 
 def test_scale_is_the_largest_turn_rounded_up():
@@ -81,7 +83,7 @@ def test_decimals(limit, places):
 def test_atlas_is_as_wide_as_a_page(layers, heads, rank):
     shot = snapshot(layers, heads, rank)
     image = pixels(states_atlas(shot, SOURCE, 0.5, chosen=layers - 1))
-    assert image.shape[1] == 1200
+    assert image.shape[1] == WIDTH * DPI
     assert 300 < image.shape[0] < 4000
 
 
@@ -105,20 +107,24 @@ def test_same_numbers_have_the_same_colours_in_every_turn():
     first, second = snapshot(label="turn 1", size=0.05), snapshot(label="turn 2", size=0.2, seed=1)
     second.states[0] = first.states[0]
     limit = state_limit([first, second])
-    images = [states_atlas(shot, SOURCE, limit).axes[0].images[0] for shot in (first, second)]
+    images = [states_atlas(shot, SOURCE, limit).figure.axes[0].images[0] for shot in (first, second)]
     assert images[0].get_clim() == images[1].get_clim() == (-limit, limit)
     tiles = [image.to_rgba(shot.states[0, 0]) for image, shot in zip(images, (first, second), strict=True)]
     assert np.array_equal(*tiles)
-    assert layer_states(second, 0, SOURCE, limit).axes[0].images[0].get_clim() == (-limit, limit)
+    assert layer_states(second, 0, SOURCE, limit).figure.axes[0].images[0].get_clim() == (-limit, limit)
     zero = images[0].to_rgba(np.zeros(1))[0]
     assert min(zero[:3]) > 0.95  # nothing stored is white
 
 
 def test_captions_name_model_adapter_turn_and_scale():
     shot = snapshot(heads=4)
-    for figure in (states_atlas(shot, SOURCE, 0.5), layer_states(shot, 3, SOURCE, 0.5, head=2), gate_map(shot, SOURCE)):
-        words = " | ".join(texts(figure))
-        assert "SmolLM2-135M-Instruct · smollm2-135m-tsw (TSW) · after turn 2" in words
+    for picture in (
+        states_atlas(shot, SOURCE, 0.5),
+        layer_states(shot, 3, SOURCE, 0.5, head=2),
+        gate_map(shot, SOURCE),
+    ):
+        words = " | ".join(texts(picture))
+        assert "SmolLM2-135M-Instruct · smollm2-135m-tsw (TSW) · " in words and "turn 2" in words
         assert "Scale" in words or "scale" in words
     assert "99.5th percentile" in " ".join(texts(states_atlas(shot, SOURCE, 0.5)))
     assert "Layer 3, state 3 of 4" in " ".join(texts(layer_states(shot, 3, SOURCE, 0.5, head=2)))
@@ -128,13 +134,13 @@ def test_captions_name_model_adapter_turn_and_scale():
 def test_layer_shows_its_numbers():
     shot = snapshot()
     shot.states[2, 0, 0, :3] = [0.123, -0.456, -0.0001]
-    shown = [text.get_text() for text in layer_states(shot, 2, SOURCE, 0.5).axes[0].texts]
+    shown = [text.get_text() for text in layer_states(shot, 2, SOURCE, 0.5).figure.axes[0].texts]
     assert len(shown) == 64
     assert shown[:3] == ["0.12", "−0.46", "0.00"]
 
 
 def test_gates_are_drawn_from_zero_to_one():
-    figure = gate_map(snapshot(heads=4), SOURCE)
+    figure = gate_map(snapshot(heads=4), SOURCE).figure
     images = [axes.images[0] for axes in figure.axes[:2]]
     assert [image.get_clim() for image in images] == [(0, 1), (0, 1)]
     assert images[0].get_array().shape == (6, 32)
@@ -146,7 +152,7 @@ def test_a_step_without_writes_says_so():
     shot.beta[:] = shot.lam[:] = np.nan
     shot.written_tokens = 0
     assert "nothing was written" in texts(gate_map(shot, SOURCE))
-    assert pixels(gate_map(shot, SOURCE)).shape[1] == 1440
+    assert pixels(gate_map(shot, SOURCE)).shape[1] == WIDTH * DPI
 
 
 def test_moments_in_words():
@@ -159,5 +165,5 @@ def test_moments_in_words():
 
 
 def test_svg():
-    drawing = svg(states_atlas(snapshot(), SOURCE, 0.5))
+    drawing = svg(states_atlas(snapshot(), SOURCE, 0.5).figure)
     assert drawing.startswith(b"<?xml") and b"<svg" in drawing[:2000]

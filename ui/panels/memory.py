@@ -146,10 +146,10 @@ class Maps:
         layers, heads = shot.states.shape[:2]
         layer, head = min(max(layer, 0), layers - 1), min(max(head, 0), heads - 1)
         if which == "atlas":
-            return states_atlas(shot, self.source, self.limit, layer)
+            return states_atlas(shot, self.source, self.limit, layer).figure
         if which == "layer":
-            return layer_states(shot, layer, self.source, self.limit, head)
-        return gate_map(shot, self.source)
+            return layer_states(shot, layer, self.source, self.limit, head).figure
+        return gate_map(shot, self.source).figure
 
     def file(self, which: str, turn: int, layer: int, head: int, kind: str = "png") -> str:
         """Path of the figure's file in the workspace's folder, its name saying what it shows."""

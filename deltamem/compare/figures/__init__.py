@@ -1,13 +1,46 @@
-"""Pictures of the memory: all layers' states, one layer with its numbers, the gates.
+"""Pictures of the memory and of what it recalls, each with its numbers as a table.
 
 Drawn with matplotlib's object interface only (no pyplot), so that threads never share a figure. The arrays come
-from session snapshots: states [L, H, r, r], beta and lam [L, H, r], float32.
+from session snapshots (states [L, H, r, r], beta and lam [L, H, r], float32) and traces (beta and influence [L, T]).
 """
 
-from .atlas import AtlasLayout, states_atlas
+from .atlas import AtlasLayout, change_atlas, states_atlas
 from .gates import gate_map
-from .layer import layer_states
-from .paper import Source, png, svg, when
-from .scale import state_limit
+from .influence import influence_map
+from .layer import layer_change, layer_states
+from .paper import DARK, LIGHT, Look, Picture, Source, png, svg, when
+from .probes import probe_chart
+from .report import csv_text, report_figures
+from .scale import layer_norms, size_limit, state_limit
+from .sizes import effective_rank, norm_map, singular_values, spectrum
+from .tokens import token_html, token_text
 
-__all__ = ["AtlasLayout", "Source", "gate_map", "layer_states", "png", "state_limit", "states_atlas", "svg", "when"]
+__all__ = [
+    "DARK",
+    "LIGHT",
+    "AtlasLayout",
+    "Look",
+    "Picture",
+    "Source",
+    "change_atlas",
+    "csv_text",
+    "effective_rank",
+    "gate_map",
+    "influence_map",
+    "layer_change",
+    "layer_norms",
+    "layer_states",
+    "norm_map",
+    "png",
+    "probe_chart",
+    "report_figures",
+    "singular_values",
+    "size_limit",
+    "spectrum",
+    "state_limit",
+    "states_atlas",
+    "svg",
+    "token_html",
+    "token_text",
+    "when",
+]

@@ -1,4 +1,4 @@
-"""All layers' states at a glance: one tile a layer, its state heads side by side, on one diverging scale."""
+"""All layers' states at a glance, or their change: one tile a layer, its heads side by side, on one diverging scale."""
 
 from __future__ import annotations
 
@@ -8,28 +8,32 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.collections import PatchCollection
 from matplotlib.colors import Normalize
-from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from .paper import (
     DPI,
-    FRAME,
-    INK,
+    LIGHT,
     SMALL,
-    STATES_MAP,
     TEXT,
+    WIDTH,
+    Look,
+    Picture,
     Source,
+    around_zero,
+    axes_at,
     caption_height,
     colour_bar,
     layer_number,
+    number,
     sheet,
     when,
 )
 from .scale import RULE, Snapshot
+from .subject import Subject, change_of, state_of
 
-WIDTH = 6.0  # inches
 SIDE, TOP, BAR = 0.12, 0.34, 0.45  # inches: side margins, title, colour bar with its label
 LABEL = 0.17  # inches above each tile for the layer's number
+LARGEST = 0.2  # inches: the side of a cell when there are few
 RATIO = 1.35  # width to height of the field of tiles
 
 
@@ -64,7 +68,7 @@ class AtlasLayout:
     @property
     def cell(self) -> float:
         """The side of a cell in inches: a whole number of pixels, so that all cells look alike."""
-        return max(int((WIDTH - 2 * SIDE) * DPI / self.size[0]), 1) / DPI
+        return max(int(min((WIDTH - 2 * SIDE) / self.size[0], LARGEST) * DPI), 1) / DPI
 
     @property
     def gap(self) -> int:
@@ -91,16 +95,49 @@ class AtlasLayout:
 
     def _gap(self, columns: int) -> int:
         width = columns * (self.tile[0] + 2) - 2
-        return max(1, math.ceil(LABEL * width / (WIDTH - 2 * SIDE)))
+        return max(1, math.ceil(LABEL / min((WIDTH - 2 * SIDE) / width, LARGEST)))
 
     def _size(self, columns: int) -> tuple[int, int]:
         width, height = self.tile
         return columns * (width + 2) - 2, math.ceil(self.layers / columns) * (height + self._gap(columns))
 
 
-def states_atlas(snapshot: Snapshot, source: Source, limit: float, chosen: int | None = None) -> Figure:
-    """All layers of snapshot.states [L, H, r, r] from −limit to limit; layer `chosen` gets a dark frame."""
-    count, heads, rank, _ = snapshot.states.shape
+def states_atlas(
+    snapshot: Snapshot, source: Source, limit: float, chosen: int | None = None, look: Look = LIGHT
+) -> Picture:
+    """All layers of snapshot.states [L, H, r, r] from −limit to limit; layer `chosen` gets a frame."""
+    subject = state_of(snapshot, source)
+    title = f"Memory {subject.moment}: {len(subject.layers)} layers, {subject.shape} each"
+    caption = [f"{subject.source}. Largest |S| {number(np.abs(subject.values).max())}.", RULE]
+    return _atlas("states", subject, title, caption, limit, chosen, look)
+
+
+def change_atlas(
+    snapshot: Snapshot,
+    source: Source,
+    other: Snapshot,
+    limit: float,
+    other_source: Source | None = None,
+    chosen: int | None = None,
+    look: Look = LIGHT,
+) -> Picture:
+    """The states of `snapshot` less those of `other`, on the scale of the states. Raises ValueError (see change_of)."""
+    subject = change_of(snapshot, source, other, other_source)
+    change, size = np.linalg.norm(subject.values), np.linalg.norm(other.states)
+    share = f", {change / size:.0%} of ‖S‖ before" if size > 0 and other_source in (None, source) else ""
+    caption = [
+        f"{subject.source}. ‖ΔS‖ = {number(change)} over all layers{share}.",
+        f"Scale ±{limit:g}, that of the states, so that a change can be held against them.",
+    ]
+    # The caption says less what: a title of one line keeps the tiles where AtlasLayout says.
+    title = f"Change of the memory {when(snapshot.label)}"
+    return _atlas("change", subject, title, caption, limit, chosen, look)
+
+
+def _atlas(
+    name: str, subject: Subject, title: str, caption: list[str], limit: float, chosen: int | None, look: Look
+) -> Picture:
+    count, heads, rank, _ = subject.values.shape
     layout = AtlasLayout(count, heads, rank)
     width, height = layout.size
     grid = np.full((height, width), np.nan, np.float32)
@@ -109,34 +146,49 @@ def states_atlas(snapshot: Snapshot, source: Source, limit: float, chosen: int |
         x, y = layout.origin(index)
         for head in range(heads):
             left = x + head * (rank + 1)
-            grid[y : y + rank, left : left + rank] = snapshot.states[index, head]
+            grid[y : y + rank, left : left + rank] = subject.values[index, head]
             frames.append(Rectangle((left - 0.5, y - 0.5), rank, rank))
 
-    shape = f"{rank} × {rank}" if heads == 1 else f"{heads} states of {rank} × {rank}"
-    caption = [f"{source.caption(snapshot.label)}. Largest |S| {np.abs(snapshot.states).max():.3g}.", RULE]
     foot = caption_height(caption, WIDTH)
     total = TOP + height * layout.cell + BAR + foot
-    figure = sheet(WIDTH, total, f"Memory {when(snapshot.label)}: {count} layers, {shape} each", caption)
-
+    figure = sheet(WIDTH, total, title, caption, look)
     field = (width * layout.cell, height * layout.cell)
     left = (WIDTH - field[0]) / 2
-    axes = figure.add_axes((left / WIDTH, (foot + BAR) / total, field[0] / WIDTH, field[1] / total))
+    axes = axes_at(figure, left, foot + BAR, *field)
     axes.set_axis_off()
-    colours = Normalize(-limit, limit)
-    image = axes.imshow(grid, cmap=STATES_MAP, norm=colours, interpolation="nearest", aspect="auto")
-    outlines = PatchCollection(frames, facecolor="none", edgecolor=FRAME, linewidth=0.5, clip_on=False)
+    image = axes.imshow(grid, cmap=look.states, norm=Normalize(-limit, limit), interpolation="nearest", aspect="auto")
+    outlines = PatchCollection(frames, facecolor="none", edgecolor=look.frame, linewidth=0.5, clip_on=False)
     axes.add_collection(outlines, autolim=False)
     if chosen is not None:
         x, y = layout.origin(chosen)
         size = layout.tile[0] + 0.6, rank + 0.6
-        axes.add_patch(Rectangle((x - 0.8, y - 0.8), *size, fill=False, ec=INK, lw=1.4, clip_on=False))
-    for index, name in enumerate(snapshot.layers):
+        axes.add_patch(Rectangle((x - 0.8, y - 0.8), *size, fill=False, ec=look.ink, lw=1.4, clip_on=False))
+    for index, module in enumerate(subject.layers):
         x, y = layout.origin(index)
-        text = ("layer " if index == 0 else "") + layer_number(name)
+        text = ("layer " if index == 0 else "") + layer_number(module)
         weight = "bold" if index == chosen else "normal"
-        axes.text(x - 0.5, y - 0.75, text, size=SMALL, color=INK, va="bottom", weight=weight)
+        axes.text(x - 0.5, y - 0.75, text, size=SMALL, color=look.ink, va="bottom", weight=weight)
 
-    colour_bar(figure, image, (left, foot + 0.2, 0.45 * field[0], 0.11), limit)
-    words = "state S: rows are values, columns are keys" if heads == 1 else f"{heads} states S a layer, side by side"
-    figure.text((left + 0.49 * field[0]) / WIDTH, (foot + 0.255) / total, words, size=TEXT, color=INK, va="center")
-    return figure
+    # Under the field, and far enough to the left for the words beside it.
+    bar = 0.42 * WIDTH
+    left = min(left, 0.06 * WIDTH)
+    colour_bar(figure, image, (left, foot + 0.2, bar, 0.11), around_zero(limit), look, extend="both")
+    words = f"{subject.symbol}: rows are values, columns are keys"
+    if heads > 1:
+        words = f"{heads} states {subject.symbol} a layer, side by side"
+    at = left + bar + 0.25
+    figure.text(at / WIDTH, (foot + 0.255) / total, words, size=TEXT, color=look.ink, va="center")
+    return Picture(f"{name}-{subject.name}", title, figure, state_rows(subject))
+
+
+def state_rows(subject: Subject) -> list[list]:
+    """Every number of the states: a line for each row of each state."""
+    count, heads, rank, _ = subject.values.shape
+    header = ["layer", "state", "row", *(f"column {column}" for column in range(rank))]
+    lines = [
+        [layer_number(subject.layers[index]), head + 1, row, *map(float, subject.values[index, head, row])]
+        for index in range(count)
+        for head in range(heads)
+        for row in range(rank)
+    ]
+    return [header, *lines]

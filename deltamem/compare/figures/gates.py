@@ -3,66 +3,85 @@
 from __future__ import annotations
 
 import numpy as np
-from matplotlib.colors import Normalize
-from matplotlib.figure import Figure
 
-from .paper import GATES_MAP, GREY, INK, SMALL, TEXT, TITLE, Source, caption_height, colour_bar, layer_number, sheet
-from .scale import Snapshot
+from .paper import (
+    LIGHT,
+    TEXT,
+    TITLE,
+    WIDTH,
+    Look,
+    Picture,
+    Source,
+    axes_at,
+    caption_height,
+    colour_bar,
+    dress,
+    during,
+    file_label,
+    layer_number,
+    sheet,
+)
+from .scale import Snapshot, gate_scale
 
-WIDTH = 7.2  # inches
-LEFT, TOP, BOTTOM, RIGHT, BETWEEN = 0.5, 0.6, 0.45, 0.65, 0.35
+LEFT, TOP, BOTTOM, RIGHT, BETWEEN = 0.5, 0.6, 0.45, 0.65, 0.3  # inches
 
 
-def gate_map(snapshot: Snapshot, source: Source) -> Figure:
+def gate_map(snapshot: Snapshot, source: Source, look: Look = LIGHT) -> Picture:
     """snapshot.beta and snapshot.lam, both [L, H, r], each an image of L layers × H·r rows from 0 to 1."""
     layers, heads, rank = snapshot.beta.shape
     tall = min(max(0.13 * layers, 1.6), 6.0)
     tokens = f"{snapshot.written_tokens:,} token" + ("" if snapshot.written_tokens == 1 else "s")
+    moment = during(snapshot.label)
     caption = [
-        f"{source.caption(snapshot.label)}. Means over the {tokens} written in this step. "
-        "Scale 0 to 1 in every turn and session."
+        f"{source.caption(moment)}. Means over the {tokens} written in this step. "
+        "Scale 0 to 1 in every turn and column."
     ]
     foot = caption_height(caption, WIDTH)
-    total = TOP + tall + BOTTOM + foot
-    figure = sheet(WIDTH, total, f"Gates {during(snapshot.label)}", caption)
+    title = f"Gates {moment}"
+    figure = sheet(WIDTH, TOP + tall + BOTTOM + foot, title, caption, look)
     wide = (WIDTH - LEFT - BETWEEN - RIGHT) / 2
     image = None
     for place, (values, name) in enumerate(((snapshot.beta, "β, write"), (snapshot.lam, "λ, keep"))):
-        left = LEFT + place * (wide + BETWEEN)
-        axes = figure.add_axes((left / WIDTH, (foot + BOTTOM) / total, wide / WIDTH, tall / total))
+        axes = axes_at(figure, LEFT + place * (wide + BETWEEN), foot + BOTTOM, wide, tall)
+        dress(axes, look)
         flat = values.reshape(layers, heads * rank)
-        image = axes.imshow(flat, cmap=GATES_MAP, norm=Normalize(0, 1), interpolation="nearest", aspect="auto")
-        axes.set_facecolor("#eaeef2")
-        axes.set_title(f"{name}   {spread(values)}", size=TEXT, color=INK, loc="left", pad=4)
+        image = axes.imshow(flat, cmap=look.gates, norm=gate_scale(), interpolation="nearest", aspect="auto")
+        axes.set_title(f"{name}   {spread(values)}", size=TEXT, color=look.ink, loc="left", pad=4)
         every = max(1, round(layers / 10))
         numbers = [layer_number(layer) for layer in snapshot.layers[::every]]
         axes.set_yticks(range(0, layers, every), numbers if place == 0 else [])
-        columns = range(0, heads * rank, 1 if heads == 1 else rank)
-        axes.set_xticks(columns, range(rank) if heads == 1 else [f"state {head + 1}" for head in range(heads)])
-        if heads > 1:
-            axes.vlines([head * rank - 0.5 for head in range(1, heads)], -0.5, layers - 0.5, color="white", lw=1.2)
-            for label in axes.get_xticklabels():
-                label.set_horizontalalignment("left")
-        axes.tick_params(labelsize=SMALL, length=2, pad=2, colors=INK)
-        axes.set_xlabel("state row" if heads == 1 else f"rows 0 to {rank - 1} of each state", size=TEXT, color=INK)
-        for spine in axes.spines.values():
-            spine.set(color=GREY, linewidth=0.5)
+        head_ticks(axes, heads, rank, look)
         if place == 0:
-            axes.set_ylabel("layer", size=TEXT, color=INK, labelpad=2)
+            axes.set_ylabel("layer", size=TEXT, color=look.ink, labelpad=2)
         if not np.isfinite(values).any():
-            axes.text(0.5, 0.5, "nothing was written", transform=axes.transAxes, ha="center", size=TITLE, color=GREY)
+            axes.text(
+                0.5, 0.5, "nothing was written", transform=axes.transAxes, ha="center", size=TITLE, color=look.grey
+            )
     right = LEFT + 2 * wide + BETWEEN + 0.15
-    colour_bar(figure, image, (right, foot + BOTTOM, 0.12, tall), None)
-    return figure
+    ticks = {value: f"{value:g}" for value in (0, 0.2, 0.4, 0.6, 0.8, 1)}
+    colour_bar(figure, image, (right, foot + BOTTOM, 0.12, tall), ticks, look)
+    return Picture(f"gates-{file_label(snapshot.label)}", title, figure, _rows(snapshot))
 
 
-def during(label: str) -> str:
-    """The step that a snapshot's label names, in words."""
-    if label == "start":
-        return "before anything was written"
-    if label.startswith("history"):
-        return f"while {'the history' if label == 'history' else label} was written"
-    return f"in {label}"
+def head_ticks(axes, heads: int, rank: int, look: Look) -> None:
+    """Row numbers under one state, or where each of several states begins, parted by lines."""
+    if heads == 1:
+        every = range(0, rank, max(1, rank // 16))
+        axes.set_xticks(every, every)
+    else:
+        axes.set_xticks(
+            [(head + 0.5) * rank - 0.5 for head in range(heads)], [_head(head, heads) for head in range(heads)]
+        )
+        axes.tick_params(axis="x", length=0)
+        low, high = axes.get_ylim()
+        axes.vlines([head * rank - 0.5 for head in range(1, heads)], low, high, color=look.ground, lw=1.2)
+        axes.set_ylim(low, high)
+    words = "state row" if heads == 1 else f"rows 0 to {rank - 1} of each state"
+    axes.set_xlabel(words, size=TEXT, color=look.ink)
+
+
+def _head(head: int, heads: int) -> str:
+    return f"state {head + 1}" if heads <= 4 else str(head + 1)
 
 
 def spread(values: np.ndarray) -> str:
@@ -70,4 +89,20 @@ def spread(values: np.ndarray) -> str:
     finite = values[np.isfinite(values)]
     if not finite.size:
         return ""
-    return f"mean {finite.mean():.3f}, from {finite.min():.3f} to {finite.max():.3f}"
+    return f"mean {finite.mean():.3f}, {finite.min():.3f} to {finite.max():.3f}"
+
+
+def _rows(snapshot: Snapshot) -> list[list]:
+    layers, heads, rank = snapshot.beta.shape
+    lines = [
+        [
+            layer_number(snapshot.layers[layer]),
+            head + 1,
+            row,
+            *(float(g[layer, head, row]) for g in (snapshot.beta, snapshot.lam)),
+        ]
+        for layer in range(layers)
+        for head in range(heads)
+        for row in range(rank)
+    ]
+    return [["layer", "state", "row", "beta", "lambda"], *lines]

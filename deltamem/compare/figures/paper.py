@@ -1,4 +1,4 @@
-"""What all figures share: sheet, caption, colour bar, bytes."""
+"""What all figures share: light and dark looks, sheet, caption, colour bar, bytes."""
 
 from __future__ import annotations
 
@@ -6,27 +6,75 @@ import io
 import re
 import textwrap
 from dataclasses import dataclass
+from typing import NamedTuple
 
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Colormap, LinearSegmentedColormap
 from matplotlib.figure import Figure
-from matplotlib.image import AxesImage
 
 DPI = 200
-INK, GREY, FRAME = "#1b1f24", "#57606a", "#8c959f"
 TITLE, TEXT, SMALL = 10, 8.5, 8  # points; the figures are drawn at the width they are printed at
-STATES_MAP, GATES_MAP = "RdBu_r", "viridis"  # both can be read with every common colour blindness
+WIDTH = 6.5  # inches: the text width of a page; figures are this wide unless they say otherwise
+
+
+@dataclass(frozen=True)
+class Look:
+    """Colours of a figure. In both looks zero is the colour of the ground, so that only what is there stands out.
+
+    ground, ink, grey, frame: background, text, lesser text, thin lines. empty: where there is no number.
+    states: diverging map centred on zero. gates: sequential map. text: sequential map from the ground's colour, for
+    marking text. accent: bars and points. All maps can be read with every common colour blindness.
+    """
+
+    ground: str
+    ink: str
+    grey: str
+    frame: str
+    empty: str
+    states: str | Colormap
+    gates: str | Colormap
+    text: str | Colormap
+    accent: str
+
+
+LIGHT = Look("#ffffff", "#1b1f24", "#57606a", "#8c959f", "#eaeef2", "RdBu_r", "viridis", "YlGnBu", "#3b5bdb")
+# matplotlib's own maps with a dark middle hide small values: these grow lighter from the first step on.
+_DARK_STATES = LinearSegmentedColormap.from_list("dark", ["#d6e8ff", "#4c9aff", "#141d30", "#f08030", "#ffe3c0"])
+_DARK_TEXT = LinearSegmentedColormap.from_list("dark", ["#141d30", "#1c5d80", "#2b938c", "#c9e58a", "#fdfbc4"])
+DARK = Look("#0f172a", "#e6edf3", "#9aa7b5", "#64748b", "#1e293b", _DARK_STATES, "viridis", _DARK_TEXT, "#91a7ff")
+
+
+class Picture(NamedTuple):
+    """One figure with the numbers it shows.
+
+    name: what its files are called, without suffix. title: what it shows, in words. rows: its numbers as a table,
+    the header first.
+    """
+
+    name: str
+    title: str
+    figure: Figure
+    rows: list[list]
+
+    @property
+    def alt(self) -> str:
+        """Title and caption in one text, for those who cannot see the figure."""
+        return " ".join(" ".join(text.get_text().split()) for text in self.figure.texts[:2])
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where the numbers come from, for captions."""
+    """Where the numbers come from, for captions. arm: the column of a comparison, where there are several."""
 
     model: str
     adapter: str
+    arm: str = ""
 
-    def caption(self, label: str) -> str:
-        return f"{self.model} · {self.adapter} · {when(label)}"
+    def caption(self, words: str) -> str:
+        return " · ".join(part for part in (self.model, self.adapter, self.arm, words) if part)
 
 
 def when(label: str) -> str:
@@ -36,24 +84,43 @@ def when(label: str) -> str:
     return "after the history" if label == "history" else f"after {label}"
 
 
+def during(label: str) -> str:
+    """The step that a snapshot's label names, in words."""
+    if label == "start":
+        return "before anything was written"
+    if label.startswith("history"):
+        return f"while {'the history' if label == 'history' else label} was written"
+    return f"in {label}"
+
+
+def file_label(label: str) -> str:
+    """A step's label in a file name."""
+    return label.replace(" ", "-")
+
+
 def layer_number(name: str) -> str:
     """'3' for 'model.layers.3.self_attn'; the name itself when it holds no number."""
     found = re.search(r"\d+", name)
     return found.group() if found else name
 
 
-def sheet(width: float, height: float, title: str, caption: list[str]) -> Figure:
-    """A white figure of width × height inches with a title above and the caption's paragraphs below."""
-    figure = Figure(figsize=(width, height), dpi=DPI, facecolor="white")
-    figure.text(0.1 / width, 1 - 0.08 / height, title, va="top", size=TITLE, color=INK, weight="bold")
-    figure.text(0.1 / width, 0.08 / height, wrap(caption, width), va="bottom", size=SMALL, color=GREY, linespacing=1.35)
+def sheet(width: float, height: float, title: str, caption: list[str], look: Look) -> Figure:
+    """An empty figure of width × height inches with a title above and the caption's paragraphs below."""
+    figure = Figure(figsize=(width, height), dpi=DPI, facecolor=look.ground)
+    lines = wrap([title], width, TITLE * 1.1)
+    figure.text(0.1 / width, 1 - 0.08 / height, lines, va="top", size=TITLE, color=look.ink, weight="bold")
+    lines = wrap(caption, width)
+    figure.text(0.1 / width, 0.08 / height, lines, va="bottom", size=SMALL, color=look.grey, linespacing=1.35)
+    # Model names and answers may hold a dollar sign, which would start a formula.
+    for text in figure.texts:
+        text.set_parse_math(False)
     return figure
 
 
-def wrap(caption: list[str], width: float) -> str:
-    """The paragraphs of a caption, each broken to lines that fit `width` inches."""
-    room = int((width - 0.2) * 72 / (SMALL * 0.53))
-    return "\n".join(line for paragraph in caption for line in textwrap.wrap(paragraph, room))
+def wrap(paragraphs: list[str], width: float, size: float = SMALL) -> str:
+    """Paragraphs, each broken to lines that fit `width` inches at a font size in points."""
+    room = int((width - 0.2) * 72 / (size * 0.53))
+    return "\n".join(line for paragraph in paragraphs for line in textwrap.wrap(paragraph, room))
 
 
 def caption_height(caption: list[str], width: float) -> float:
@@ -61,18 +128,53 @@ def caption_height(caption: list[str], width: float) -> float:
     return 0.2 + (wrap(caption, width).count("\n") + 1) * SMALL * 1.4 / 72
 
 
-def colour_bar(figure: Figure, image: AxesImage, place: tuple[float, float, float, float], limit: float | None) -> None:
-    """A bar at `place` (inches: left, bottom, width, height): from −limit to limit, or from 0 to 1 without a limit."""
-    width, height = figure.get_size_inches()
-    left, bottom, wide, tall = place
-    axes = figure.add_axes((left / width, bottom / height, wide / width, tall / height))
-    if limit is None:
-        bar = figure.colorbar(image, cax=axes)
-    else:
-        bar = figure.colorbar(image, cax=axes, orientation="horizontal", extend="both", extendfrac=0.04)
-        bar.set_ticks([-limit, -limit / 2, 0, limit / 2, limit])
-    bar.outline.set(linewidth=0.5, edgecolor=GREY)
-    axes.tick_params(labelsize=SMALL, length=2, width=0.5, pad=2, colors=INK)
+def title_height(title: str, width: float) -> float:
+    """Inches that the title takes, its margins included."""
+    return 0.16 + (wrap([title], width, TITLE * 1.1).count("\n") + 1) * TITLE * 1.3 / 72
+
+
+def axes_at(figure: Figure, left: float, bottom: float, width: float, height: float) -> Axes:
+    """Axes at a place given in inches."""
+    wide, tall = figure.get_size_inches()
+    return figure.add_axes((left / wide, bottom / tall, width / wide, height / tall))
+
+
+def dress(axes: Axes, look: Look) -> None:
+    """Thin frame and small ticks in the look's colours."""
+    axes.set_facecolor(look.empty)
+    axes.tick_params(labelsize=SMALL, length=2, width=0.5, pad=2, colors=look.ink)
+    for spine in axes.spines.values():
+        spine.set(color=look.grey, linewidth=0.5)
+
+
+def colour_bar(
+    figure: Figure,
+    image: ScalarMappable,
+    place: tuple[float, float, float, float],
+    ticks: dict[float, str],
+    look: Look,
+    extend: str = "neither",
+) -> None:
+    """A bar at `place` (inches: left, bottom, width, height), along its longer side. ticks: value -> its label."""
+    axes = axes_at(figure, *place)
+    lying = place[2] > place[3]
+    bar = figure.colorbar(
+        image, cax=axes, orientation="horizontal" if lying else "vertical", extend=extend, extendfrac=0.04
+    )
+    bar.set_ticks(list(ticks), labels=list(ticks.values()))
+    bar.minorticks_off()
+    bar.outline.set(linewidth=0.5, edgecolor=look.grey)
+    axes.tick_params(labelsize=SMALL, length=2, width=0.5, pad=2, colors=look.ink)
+
+
+def around_zero(limit: float) -> dict[float, str]:
+    """Ticks of a diverging scale."""
+    return {value: f"{value:g}".replace("-", "−") for value in (-limit, -limit / 2, 0, limit / 2, limit)}
+
+
+def number(value: float) -> str:
+    """Three digits with a proper minus sign; a dash for no number."""
+    return "–" if value != value else f"{value:.3g}".replace("-", "−")
 
 
 def png(figure: Figure) -> bytes:

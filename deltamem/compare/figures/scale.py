@@ -1,4 +1,4 @@
-"""One colour scale for a whole session, so that two figures of it can always be compared."""
+"""Scales that stay: one for all turns and arms, so that two figures can always be compared."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from collections.abc import Iterable
 from typing import Protocol
 
 import numpy as np
+from matplotlib.colors import LogNorm, Normalize, PowerNorm
 
 QUANTILE = 0.995
 RULE = (
-    "One scale for all turns of the session: the largest 99.5th percentile of |S| in any turn, "
+    "One scale for all turns and columns: the largest 99.5th percentile of |S| in any of them, "
     "rounded up to 1, 2, 3 or 5. Cells beyond it have the end colour."
 )
 
@@ -38,6 +39,32 @@ def state_limit(snapshots: Iterable[Snapshot]) -> float:
         if values.size:
             largest = max(largest, float(np.quantile(values, QUANTILE)) or float(values.max()))
     return round_up(largest) if largest > 0 else 1.0
+
+
+def size_limit(snapshots: Iterable[Snapshot]) -> float:
+    """The upper end of the scale of norms and singular values: the largest norm of a layer, rounded up."""
+    largest = max((float(np.nanmax(layer_norms(snapshot), initial=0.0)) for snapshot in snapshots), default=0.0)
+    return round_up(largest) if largest > 0 else 1.0
+
+
+def layer_norms(snapshot: Snapshot) -> np.ndarray:
+    """‖S‖ of each layer [L]: the Frobenius norm over all its state heads."""
+    return np.linalg.norm(snapshot.states.reshape(len(snapshot.states), -1), axis=1)
+
+
+def gate_scale() -> Normalize:
+    """0 to 1, even steps."""
+    return Normalize(0, 1)
+
+
+def token_scale() -> Normalize:
+    """0 to 1 with more room for small gates, which most tokens have; the same everywhere."""
+    return PowerNorm(0.5, 0, 1)
+
+
+def influence_scale() -> Normalize:
+    """From a hundredth of the attention's own output to ten times it; the same everywhere."""
+    return LogNorm(0.01, 10, clip=True)
 
 
 def round_up(value: float) -> float:
