@@ -1,11 +1,10 @@
 """Batched greedy answers of a backbone, with or without a memory."""
 
-import torch
+from deltamem.core.binding import Binding
+from deltamem.runtime.blocks import block
+from deltamem.runtime.rows import answer_rows
 
-from deltamem.core.binding import Binding, bind
 
-
-@torch.no_grad()
 def greedy_replies(
     backbone, chat, prompts: list[list[int]], binding: Binding | None = None, max_new_tokens: int = 20
 ) -> list[str]:
@@ -14,31 +13,9 @@ def greedy_replies(
     binding: the memory that all rows read and write (row i of its state belongs to prompt i), or None for the
     backbone alone.
     """
-    device = backbone.device
-    stops = sorted(chat.stop_ids)
-    width = max(map(len, prompts))
-    ids = torch.full((len(prompts), width), stops[0])
-    mask = torch.zeros(len(prompts), width, dtype=torch.long)
-    for row, prompt in enumerate(prompts):
-        ids[row, width - len(prompt) :] = torch.tensor(prompt)
-        mask[row, width - len(prompt) :] = 1
-    with bind(backbone, binding):
-        out = backbone.generate(
-            input_ids=ids.to(device),
-            attention_mask=mask.to(device),
-            max_new_tokens=max_new_tokens,
-            do_sample=False,
-            eos_token_id=stops,
-            pad_token_id=stops[0],
-        )
-    return [chat.decode(_until_stop(row[width:].tolist(), chat.stop_ids)) for row in out]
-
-
-def _until_stop(ids: list[int], stops: frozenset[int]) -> list[int]:
-    for i, token in enumerate(ids):
-        if token in stops:
-            return ids[:i]
-    return ids
+    blocks = [block(prompt, True) for prompt in prompts]
+    answers = answer_rows(backbone, chat, blocks, [max_new_tokens] * len(prompts), binding=binding)
+    return [chat.decode(answer.ids) for answer in answers]
 
 
 def ordinary_pairs(backbone, chat, prompts: list[str], batch: int = 256) -> list[tuple[str, str]]:

@@ -1,0 +1,1 @@
+"""Published benchmarks and missing baselines, one command: python -m deltamem.eval."""

@@ -1,0 +1,212 @@
+"""One run: a task under a condition, question by question in batches, with its costs."""
+
+import hashlib
+import sys
+import time
+from dataclasses import dataclass, field
+
+import torch
+
+from deltamem.core.binding import Binding
+from deltamem.runtime import Session
+from deltamem.runtime.blocks import Block, join, passes
+from deltamem.runtime.rows import Draw, answer_rows
+from deltamem.runtime.run import Run
+
+from .conditions import shuffled
+from .errors import EvalError
+from .prompts import Prompts
+
+
+@dataclass
+class Job:
+    """A question ready to be answered: what it is, and what the batch needs to know of it."""
+
+    index: int
+    item: object
+    prompt: Block
+    prompt_tokens: int
+    limit: int
+    clipped: bool
+    states: dict = field(default_factory=dict)
+    written: int = 0
+    seconds: float = 0.0
+    prompt_hash: str = ""
+
+
+class Runner:
+    """Answers and scores questions of one task under one condition.
+
+    task: module of deltamem.eval.tasks. adapter: label in model.adapters, for conditions with memory. batch: rows
+    answered together at most; fewer when their KV would not fit.
+    """
+
+    def __init__(self, model, task, protocol, condition, adapter=None, seed=0, batch=None):
+        self.model, self.task, self.protocol, self.condition, self.seed = model, task, protocol, condition, seed
+        self.label = adapter
+        self.adapter = model.adapters[adapter] if condition.memory else None
+        self.by_message = condition.memory and self.adapter.config.memory_write_granularity != "token"
+        self.prompts = Prompts(model, protocol, condition, self.by_message)
+        self.draw = Draw(protocol.temperature, protocol.top_p, protocol.top_k)
+        gpu = model.device.type == "cuda"
+        self.batch = batch or (64 if gpu else 8)
+        self.pass_tokens = 65_536 if gpu else 8_192  # of a batch's prompts: bounds the activations
+        self.kv_tokens = _kv_budget(model)
+
+    def records(self, conversations, done):
+        """Yields lists of records as batches finish, for all questions whose ids are not in `done`.
+
+        conversations: [(Conversation, [(index, item), ...])], the questions that fall to this process.
+        """
+        waiting = []
+        for conversation, asked in conversations:
+            asked = [(index, item) for index, item in asked if item.id not in done]
+            if not asked:
+                continue
+            begin = time.perf_counter()
+            prefix, jobs = self._jobs(conversation, asked)
+            share = (time.perf_counter() - begin) / len(jobs)
+            for job in jobs:
+                job.seconds = share
+            if prefix is not None:
+                while jobs:
+                    yield self._answered(self._take(jobs, prefix.get_seq_length()), prefix)
+                continue
+            waiting += jobs
+            while len(waiting) > self.batch:
+                yield self._answered(self._take(waiting, 0), None)
+        while waiting:
+            yield self._answered(self._take(waiting, 0), None)
+
+    def _jobs(self, conversation, asked):
+        """(KV of what all questions share or None, a job per question)."""
+        states, written = self._remember(conversation)
+        shared, cut = self.prompts.shared(conversation)
+        taken = sum(map(len, shared))
+        prefix = None
+        if taken and (len(asked) > 1 or self.by_message or taken > self.pass_tokens):
+            run = Run(self.model, self.adapter, states)
+            for part in passes(shared, self.by_message):
+                run.feed(part)
+            prefix, states, written = run.cache, run.states, written + run.written
+        start = hashlib.sha256(str([b.ids for b in shared]).encode())
+        jobs = []
+        for index, item in asked:
+            own, cut_too = self.prompts.question(conversation, item, taken)
+            digest = start.copy()
+            digest.update(str(own.ids).encode())
+            tokens = taken + len(own)
+            limit = self.prompts.new_tokens(item, tokens)
+            prompt = own if prefix is not None else join([*shared, own])
+            job = Job(index, item, prompt, tokens, limit, cut or cut_too, states, prompt_hash=digest.hexdigest())
+            job.written = written + sum(prompt.write) if self.condition.memory else 0
+            jobs.append(job)
+        return prefix, jobs
+
+    def _remember(self, conversation):
+        """(states {module: [1, H, r, r]}, tokens written) before the question; ({}, 0) where nothing is remembered."""
+        if not self.condition.writes_history or not conversation.messages:
+            return {}, 0
+        session = Session(self.model, memory=True, context="none", adapter=self.label)
+        session.preload(conversation.messages)
+        last = session.snapshots[-1]
+        states = {
+            name: torch.from_numpy(state)[None].to(self.model.device)
+            for name, state in zip(last.layers, last.states, strict=True)
+        }
+        if self.condition.control == "shuffled":
+            states = shuffled(states, self.seed)
+        return states, last.written_tokens
+
+    def _take(self, jobs, past):
+        """Remove from the front of the list as many jobs as fit one batch, at least one."""
+        width = longest = count = 0
+        for job in jobs[: self.batch]:
+            width, longest = max(width, len(job.prompt)), max(longest, len(job.prompt) + job.limit)
+            rows = count + 1
+            if count and (rows * width > self.pass_tokens or rows * (past + longest) > self.kv_tokens):
+                break
+            count = rows
+        taken = jobs[:count]
+        del jobs[:count]
+        return taken
+
+    def _answered(self, jobs, prefix):
+        """Records of a batch; a batch that does not fit the device's memory is tried again in two halves."""
+        begin = time.perf_counter()
+        try:
+            answers = self._ask(jobs, prefix)
+        except torch.OutOfMemoryError as error:
+            if len(jobs) == 1:
+                raise EvalError(
+                    f"The device ran out of memory at a prompt of {jobs[0].prompt_tokens:,} tokens; use a smaller "
+                    "model or a larger GPU."
+                ) from error
+            answers = None
+        if answers is None:  # outside the except block, whose traceback holds on to the tensors
+            torch.cuda.empty_cache()
+            half = len(jobs) // 2
+            self.batch = max(1, half)
+            return self._answered(jobs[:half], prefix) + self._answered(jobs[half:], prefix)
+        seconds = (time.perf_counter() - begin) / len(jobs)
+        return [self._record(job, answer, seconds) for job, answer in zip(jobs, answers, strict=True)]
+
+    def _ask(self, jobs, prefix):
+        binding = None
+        if self.adapter is not None:
+            empty = self.adapter.empty_states(1)
+            rows = [job.states or empty for job in jobs]
+            binding = Binding(self.adapter, {name: torch.cat([row[name] for row in rows]) for name in empty})
+        return answer_rows(
+            self.model.backbone,
+            self.model.chat,
+            [job.prompt for job in jobs],
+            [job.limit for job in jobs],
+            self.draw,
+            [f"{self.seed} {job.item.id}" for job in jobs],
+            binding,
+            prefix,
+        )
+
+    def _record(self, job, answer, seconds):
+        text = self.model.chat.decode(answer.ids)
+        said, scores = self.task.score(job.item, text)
+        return {
+            "index": job.index,
+            "id": job.item.id,
+            "group": job.item.kind,
+            "prompt_sha256": job.prompt_hash,
+            "answer": text,
+            "said": said,
+            "gold": job.item.golds,
+            "scores": {name: list(score) if isinstance(score, tuple) else score for name, score in scores.items()},
+            "seconds": round(job.seconds + seconds, 4),
+            "prompt_tokens": job.prompt_tokens,
+            "written_tokens": job.written,
+            "new_tokens": len(answer.ids),
+            "stop": answer.stop,
+            "clipped": job.clipped,
+            "peak_bytes": peak_memory(self.model.device),
+        }
+
+
+def peak_memory(device):
+    """Bytes at the highest so far: of the GPU's tensors, on the CPU of the whole process (0 where it is not told)."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0
+    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return used if sys.platform == "darwin" else used * 1024
+
+
+def _kv_budget(model):
+    """Tokens whose KV may be held at once, in 40% of a GPU's free memory or 1 GiB of the CPU's."""
+    config = model.backbone.config.get_text_config()
+    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+    width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    token = 2 * config.num_hidden_layers * heads * width * model.dtype.itemsize
+    room = 0.4 * torch.cuda.mem_get_info(model.device)[0] if model.device.type == "cuda" else 2**30
+    return max(1, int(room / token))
