@@ -12,12 +12,12 @@ BACKENDS: dict[str, Callable[..., tuple[Tensor, Tensor]]] = {
     "naive": affine_scan_naive,
     "chunked": affine_scan_chunked,
 }
-try:  # the CUDA kernel needs Triton, which CPU builds of torch do not bring
-    from .recurrent import affine_scan_recurrent
+try:  # CPU builds of torch come without Triton
+    from .parallel import MAX_RANK, affine_scan_parallel
 except ImportError:
-    pass
+    MAX_RANK = 0
 else:
-    BACKENDS["recurrent"] = affine_scan_recurrent
+    BACKENDS["parallel"] = affine_scan_parallel
 
 
 def affine_scan(
@@ -34,15 +34,15 @@ def affine_scan(
     """Reads and final state of the memory over a sequence; see `affine_scan_naive` for shapes and meaning.
 
     Args:
-        backend: "auto", or one of `BACKENDS`. "auto" takes the CUDA kernel where it can run (one launch, even for a
-            single token), else the direct step for a single token and the chunked form for more.
+        backend: "auto", or one of `BACKENDS`. "auto" takes the kernels on a GPU (up to rank 64; one launch for a short
+            sequence), else the direct step for a single token and the chunked form for more.
 
     Raises:
         ValueError: an unknown or unavailable backend.
     """
     if backend == "auto":
-        if q.is_cuda and "recurrent" in BACKENDS:
-            backend = "recurrent"
+        if q.is_cuda and q.shape[-1] <= MAX_RANK:
+            backend = "parallel"
         elif q.shape[2] == 1:
             return affine_step(q, k, v, keep, erase, write, state, mask)
         else:

@@ -21,7 +21,7 @@ LOG2E = 1.4426950408889634
 def _attention_kernel(
     q_ptr, k_ptr, v_ptr, lengths_ptr, out_ptr, part_ptr, sums_ptr, arrived_ptr,
     q_b, q_h, k_b, k_h, k_l, v_b, v_h, v_l, scale,
-    KV_HEADS: tl.constexpr, G: tl.constexpr, GP: tl.constexpr, GC: tl.constexpr, D: tl.constexpr,
+    KV_HEADS: tl.constexpr, G: tl.constexpr, GP: tl.constexpr, D: tl.constexpr,
     SPLITS: tl.constexpr, BLOCK: tl.constexpr, JOIN: tl.constexpr, STAGES: tl.constexpr,
 ):  # fmt: skip
     group, split = tl.program_id(0), tl.program_id(1)
@@ -46,13 +46,13 @@ def _attention_kernel(
         valid = at < length
         k = tl.load(k_ptr + at[None, :] * k_l + dims[:, None], mask=valid[None, :], other=0.0)
         v = tl.load(v_ptr + at[:, None] * v_l + dims[None, :], mask=valid[:, None], other=0.0)
-        scores = tl.dot(q, k, input_precision="ieee") * scale
+        scores = tl.dot(q, k, input_precision="tf32x3") * scale
         scores = tl.where(valid[None, :], scores, float("-inf"))
         new_top = tl.maximum(top, tl.max(scores, axis=1))
         weights = tl.exp2(scores - new_top[:, None])
         shrink = tl.exp2(top - new_top)
         total = total * shrink + tl.sum(weights, axis=1)
-        sums = tl.dot(weights.to(v.dtype), v, sums * shrink[:, None], input_precision="ieee")
+        sums = tl.dot(weights.to(v.dtype), v, sums * shrink[:, None], input_precision="tf32x3")
         top = new_top
 
     first = group * G  # of the query heads, counted through the batch
@@ -65,28 +65,21 @@ def _attention_kernel(
         return
 
     tl.store(arrived_ptr + group, 0)
-    column = tl.arange(0, GC * D)  # of all the group's heads
-    head = column // D
-    top = tl.full([GC * D], float("-inf"), tl.float32)
-    total = tl.zeros([GC * D], tl.float32)
-    result = tl.zeros([GC * D], tl.float32)
-    for start in range(0, parts, JOIN):
-        part = start + tl.arange(0, JOIN)
-        there = (part < parts)[:, None] & (head < G)[None, :]
-        slot = (first + head)[None, :] * SPLITS + part[:, None]
+    part = tl.arange(0, JOIN)
+    there = part < parts
+    for head in tl.static_range(G):
+        place = (first + head) * SPLITS + part
         # Past the L1 cache, which does not see what other programs wrote.
-        tops = tl.load(sums_ptr + slot * 2, mask=there, other=float("-inf"), cache_modifier=".cg")
-        totals = tl.load(sums_ptr + slot * 2 + 1, mask=there, other=0.0, cache_modifier=".cg")
-        outputs = tl.load(part_ptr + slot * D + (column % D)[None, :], mask=there, other=0.0, cache_modifier=".cg")
-        new_top = tl.maximum(top, tl.max(tops, axis=0))
-        steady = tl.where(new_top == float("-inf"), 0.0, new_top)  # heads that pad, and rows of length 0
-        shrink = tl.exp2(top - steady)
-        weights = tl.exp2(tops - steady[None, :])
-        total = total * shrink + tl.sum(totals * weights, axis=0)
-        result = result * shrink + tl.sum(outputs * weights, axis=0)
-        top = new_top
-    result = result / tl.where(total == 0.0, 1.0, total)
-    tl.store(out_ptr + first * D + column, result.to(out_ptr.dtype.element_ty), mask=head < G)
+        tops = tl.load(sums_ptr + place * 2, mask=there, other=float("-inf"), cache_modifier=".cg")
+        totals = tl.load(sums_ptr + place * 2 + 1, mask=there, other=0.0, cache_modifier=".cg")
+        outputs = tl.load(
+            part_ptr + place[:, None] * D + dims[None, :], mask=there[:, None], other=0.0, cache_modifier=".cg"
+        )
+        highest = tl.max(tops, axis=0)
+        shares = tl.exp2(tops - tl.where(highest == float("-inf"), 0.0, highest))  # a row of length 0 has no maximum
+        whole = tl.sum(totals * shares, axis=0)
+        result = tl.sum(outputs * shares[:, None], axis=0) / tl.where(whole == 0.0, 1.0, whole)
+        tl.store(out_ptr + (first + head) * D + dims, result.to(out_ptr.dtype.element_ty))
 
 
 def decode_attention_split(
@@ -105,13 +98,15 @@ def decode_attention_split(
     if workspace is None:
         workspace = new_workspace(batch, heads, kv_heads, dim, capacity, q.device)
     group = heads // kv_heads
+    row_bytes = dim * k.element_size()
     out = torch.empty(batch, heads, dim, dtype=q.dtype, device=q.device)
     with on_device_of(q):
         _attention_kernel[(batch * kv_heads, workspace.splits)](
             q, k, v, lengths, out, *workspace,
             q.stride(0), q.stride(1), *k.stride()[:3], *v.stride()[:3],
             (dim**-0.5 if scale is None else scale) * LOG2E,
-            KV_HEADS=kv_heads, G=group, GP=max(16, triton.next_power_of_2(group)), GC=triton.next_power_of_2(group),
-            D=dim, SPLITS=workspace.splits, BLOCK=BLOCK, JOIN=16, STAGES=3, num_warps=4,
+            KV_HEADS=kv_heads, G=group, GP=max(16, triton.next_power_of_2(group)), D=dim, BLOCK=BLOCK,
+            SPLITS=workspace.splits, JOIN=triton.next_power_of_2(workspace.splits), num_warps=4,
+            STAGES=3 if row_bytes <= 256 else 2 if row_bytes <= 512 else 1,  # what shared memory holds
         )  # fmt: skip
     return out

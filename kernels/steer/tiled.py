@@ -7,31 +7,31 @@ from torch import Tensor
 
 from ..launch import on_device_of
 
-MAX_WIDTH = 256
-
 
 @triton.jit
 def _steer_kernel(
     output_ptr, reads_ptr, weight_ptr, result_ptr, T, N, W, output_t, reads_t, factor,
-    BT: tl.constexpr, BN: tl.constexpr, WP: tl.constexpr,
+    BT: tl.constexpr, BN: tl.constexpr, BW: tl.constexpr,
 ):  # fmt: skip
     tokens = (tl.program_id(0) * BT + tl.arange(0, BT)).to(tl.int64)
     columns = tl.program_id(1) * BN + tl.arange(0, BN)
-    index = tl.arange(0, WP)
-    reads = tl.load(
-        reads_ptr + tokens[:, None] * reads_t + index[None, :],
-        mask=(tokens < T)[:, None] & (index < W)[None, :],
-        other=0.0,
-    )
-    weight = tl.load(
-        weight_ptr + columns[None, :] * W + index[:, None],
-        mask=(columns < N)[None, :] & (index < W)[:, None],
-        other=0.0,
-    )
+    delta = tl.zeros([BT, BN], tl.float32)
+    for start in range(0, W, BW):
+        index = start + tl.arange(0, BW)
+        reads = tl.load(
+            reads_ptr + tokens[:, None] * reads_t + index[None, :],
+            mask=(tokens < T)[:, None] & (index < W)[None, :],
+            other=0.0,
+        )
+        weight = tl.load(
+            weight_ptr + columns[None, :] * W + index[:, None],
+            mask=(columns < N)[None, :] & (index < W)[:, None],
+            other=0.0,
+        )
+        # Three TF32 products are as good as float32 and leave the time to the memory.
+        delta = tl.dot(reads, weight, delta, input_precision="tf32x3")
     inside = (tokens < T)[:, None] & (columns < N)[None, :]
     y = tl.load(output_ptr + tokens[:, None] * output_t + columns[None, :], mask=inside, other=0.0)
-    # Three TF32 products are as good as float32 and leave the time to the memory.
-    delta = tl.dot(reads, weight, input_precision="tf32x3")
     result = (y.to(tl.float32) + factor * delta).to(y.dtype)
     tl.store(result_ptr + tokens[:, None] * N + columns[None, :], result, mask=inside)
 
@@ -46,7 +46,7 @@ def steer_tiled(output: Tensor, reads: Tensor, weight: Tensor, factor: float = 1
         _steer_kernel[(triton.cdiv(len(rows), BT), triton.cdiv(columns, BN))](
             rows, rows_read, weight.contiguous(), result, len(rows), columns, width,
             rows.stride(0), rows_read.stride(0), factor,
-            BT=BT, BN=BN, WP=max(16, triton.next_power_of_2(width)), num_warps=4,
+            BT=BT, BN=BN, BW=32 if width > 16 else 16, num_warps=4, num_stages=1,
         )  # fmt: skip
     return result
 

@@ -7,6 +7,8 @@ import torch.nn.functional as F
 from deltamem.kernels.affine_scan import affine_scan, affine_scan_naive
 from deltamem.kernels.affine_scan.chunked import affine_scan_chunked
 
+from .errors import relative
+
 NAMES = ("q", "k", "v", "keep", "erase", "write", "state")
 
 
@@ -24,8 +26,8 @@ def make_inputs(T, r=8, H=1, B=2, seed=0, bias=-1.5):
 
 def make_mask(T, B=2):
     mask = torch.ones(B, T, dtype=torch.bool)
-    mask[1, : T // 3] = False
-    mask[1, -1] = False
+    mask[-1, : T // 3] = False
+    mask[-1, -1] = False
     return mask
 
 
@@ -39,22 +41,19 @@ def with_extreme_gates(inputs):
     return [*inputs[:3], keep, erase, write, inputs[6]]
 
 
-def relative(got, expected):
-    return float((got.double() - expected.double()).norm() / expected.double().norm().clamp_min(1e-30))
-
-
 def gradients(scan, inputs, mask):
     leaves = [x.clone().requires_grad_() for x in inputs]
     reads, state = scan(*leaves, mask)
     # Fixed directions of unlike size, so that no part of either output goes unnoticed.
-    weigh = torch.linspace(-1, 1, reads.numel()).view_as(reads)
-    ((reads * weigh).sum() + (state * torch.linspace(1, 2, state.numel()).view_as(state)).sum()).backward()
+    weigh = torch.linspace(-1, 1, reads.numel(), device=reads.device).view_as(reads)
+    weigh_state = torch.linspace(1, 2, state.numel(), device=state.device).view_as(state)
+    ((reads * weigh).sum() + (state * weigh_state).sum()).backward()
     return reads.detach(), state.detach(), [leaf.grad for leaf in leaves]
 
 
-def check(inputs, mask, scan=affine_scan_chunked, tolerance=1e-5):
+def check(inputs, mask, scan=affine_scan_chunked, tolerance=1e-5, device="cpu"):
     exact = [x.double() for x in inputs]
-    reads, state, grads = gradients(scan, inputs, mask)
+    reads, state, grads = gradients(scan, [x.to(device) for x in inputs], None if mask is None else mask.to(device))
     expected_reads, expected_state, expected_grads = gradients(affine_scan_naive, exact, mask)
     assert relative(reads, expected_reads) < tolerance
     assert relative(state, expected_state) < tolerance
@@ -139,7 +138,7 @@ def test_no_tokens():
 
 def test_drift_over_thousands_of_steps():
     """One pass, uneven chunks and single steps stay together, and near float64, with a slowly forgetting memory."""
-    T = 4000
+    T = 10_000
     inputs = make_inputs(T, H=1, B=1, bias=-4.0)
     exact, exact_state = affine_scan_naive(*(x.double() for x in inputs))
     whole, whole_state = affine_scan(*inputs, backend="chunked")
@@ -155,6 +154,86 @@ def test_drift_over_thousands_of_steps():
     for t in range(T):
         _, state = affine_scan(*(x[:, :, t : t + 1] for x in tokens), state)
     assert relative(state, exact_state) < 1e-5
+
+
+def parallel(chunk=None):
+    """The kernels, with chunks of a length."""
+    from deltamem.kernels.affine_scan.parallel import affine_scan_parallel
+
+    return lambda *arguments: affine_scan_parallel(*arguments, chunk=chunk)
+
+
+def scattered(inputs):
+    """The same numbers as views of one packed tensor [B, T, 6, H, r]."""
+    packed = torch.stack([x.transpose(1, 2) for x in inputs[:6]], dim=2)
+    return [*(x.transpose(1, 2) for x in packed.unbind(2)), inputs[6]]
+
+
+@pytest.mark.parametrize(
+    ("T", "r", "H", "B", "chunk"),
+    [(1, 8, 1, 2, None), (19, 8, 2, 1, 7), (12, 5, 1, 2, 4), (9, 1, 2, 1, 2), (7, 16, 1, 1, 3), (4, 64, 1, 1, 2)],
+)
+def test_parallel_agrees(device, T, r, H, B, chunk):
+    inputs = make_inputs(T, r, H, B)
+    check(scattered(inputs), make_mask(T, B), parallel(chunk), device=device)
+    if r < 64:
+        check(with_extreme_gates(inputs), None, parallel(chunk), device=device)
+
+
+def test_parallel_keeps_masked_garbage_out(device):
+    inputs, mask = make_inputs(6), make_mask(6)
+    mask[0] = False
+    for x in inputs[:6]:
+        x[~mask[:, None].expand(x.shape[:3])] = float("nan")
+    reads, state, grads = gradients(parallel(4), [x.to(device) for x in inputs], mask.to(device))
+    assert torch.equal(state[0].cpu(), inputs[6][0]) and not reads[0].any()
+    assert all(torch.isfinite(x).all() for x in (reads, state, *grads))
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("masked", [False, True], ids=["all", "masked"])
+@pytest.mark.parametrize("H", [1, 4])
+@pytest.mark.parametrize("r", [1, 5, 8, 16, 64])
+@pytest.mark.parametrize("T", [1, 63, 100, 257])
+def test_compiled_agrees(T, r, H, masked):
+    inputs, mask = make_inputs(T, r, H), make_mask(T) if masked else None
+    check(scattered(inputs), mask, affine_scan, device="cuda")
+    check(inputs, mask, parallel(32), device="cuda")
+
+
+@pytest.mark.gpu
+def test_compiled_long_and_twice():
+    """32k tokens, in chunks as the dispatcher cuts them; gradients repeat bit for bit."""
+    inputs = make_inputs(32_768, B=1, bias=-4.0)
+    on_gpu = [x.cuda() for x in inputs]
+    reads, state, grads = gradients(affine_scan, on_gpu, None)
+    exact, exact_state = affine_scan_chunked(*(x.double() for x in inputs))
+    assert relative(reads, exact) < 1e-5
+    assert relative(state, exact_state) < 1e-5
+    again = gradients(affine_scan, on_gpu, None)
+    assert torch.equal(reads, again[0]) and torch.equal(state, again[1])
+    assert all(torch.equal(one, other) for one, other in zip(grads, again[2], strict=True))
+
+
+@pytest.mark.gpu
+def test_any_gpu_will_do():
+    """Tensors on another GPU than the current one."""
+    if torch.cuda.device_count() < 2:
+        pytest.skip("needs two GPUs")
+    check(make_inputs(100), None, affine_scan, device="cuda:1")
+
+
+def test_chunks_are_bounded():
+    pytest.importorskip("triton")
+    from deltamem.kernels.affine_scan.parallel import MAP_NUMBERS, MAX_CHUNKS, chunk_length
+
+    assert chunk_length(50, 1, 8) == 50
+    for tokens in (97, 1000, 32_768, 1_000_003):
+        for states, rank in ((1, 8), (256, 8), (1, 64), (4, 64), (10_000, 8)):
+            length = chunk_length(tokens, states, rank)
+            chunks = -(-tokens // length)
+            assert 1 <= length <= tokens
+            assert chunks == 1 or (states * chunks <= MAX_CHUNKS and states * chunks * rank**3 <= MAP_NUMBERS)
 
 
 def test_unknown_backend():
