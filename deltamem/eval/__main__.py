@@ -71,14 +71,17 @@ def _parser():
 def _evaluate(options):
     from deltamem.runtime import load_model
 
+    from .lora import check_lora
     from .protocol import read_protocol
     from .tasks import TASKS
 
     if options.limit is not None and options.limit < 1:
         raise EvalError(f"--limit is {options.limit}; give a number from 1, or leave it out for all questions.")
     chosen = options.condition or [key for key, c in CONDITIONS.items() if not c.lora or options.lora]
-    if any(CONDITIONS[key].lora for key in chosen) and not options.lora:
-        raise EvalError("The condition lora-full needs a peft adapter; give its folder with --lora.")
+    if any(CONDITIONS[key].lora for key in chosen):
+        if not options.lora:
+            raise EvalError("The condition lora-full needs a peft adapter; give its folder with --lora.")
+        check_lora(options.lora)
     for name in options.task:
         getattr(TASKS[name], "check_packages", lambda: None)()
     places = _places(options)

@@ -1,5 +1,6 @@
 """A static LoRA on the backbone for the length of a run."""
 
+import importlib.util
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,14 +13,8 @@ def lora_on(model, folder):
     if folder is None:
         yield
         return
-    try:
-        from peft import PeftModel
-    except ImportError as error:
-        raise EvalError(
-            "A LoRA condition needs the package peft; pip install -r deltamem/eval/requirements.txt."
-        ) from error
-    if not (Path(folder) / "adapter_config.json").is_file():
-        raise EvalError(f"{folder} holds no adapter_config.json; give --lora the folder of a peft adapter.")
+    from peft import PeftModel
+
     try:
         wrapped = PeftModel.from_pretrained(model.backbone, str(folder)).eval()
     except (
@@ -31,3 +26,11 @@ def lora_on(model, folder):
         yield
     finally:
         wrapped.unload()
+
+
+def check_lora(folder):
+    """Raise EvalError when the package or the adapter is not there: before the model is loaded."""
+    if importlib.util.find_spec("peft") is None:
+        raise EvalError("A LoRA condition needs the package peft; pip install -r deltamem/eval/requirements.txt.")
+    if not (Path(folder) / "adapter_config.json").is_file():
+        raise EvalError(f"{folder} holds no adapter_config.json; give --lora the folder of a peft adapter.")

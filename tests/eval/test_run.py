@@ -1,0 +1,200 @@
+"""Every task from its file to its table on a tiny real model, and what each condition lets the model know."""
+
+import json
+
+import pytest
+import torch
+
+from deltamem.eval import prompts
+from deltamem.eval.conditions import CONDITIONS, shuffled
+from deltamem.eval.data import local_rows
+from deltamem.eval.prompts import Prompts, clip
+from deltamem.eval.protocol import read_protocol
+from deltamem.eval.records import read_run
+from deltamem.eval.run import Runner
+from deltamem.eval.tasks import TASKS, ifeval, recall
+from deltamem.runtime import Session
+from tests.train.test_facts import WORDS
+
+from . import made
+from .conftest import answers
+
+CONDITIONS_HERE = [key for key, condition in CONDITIONS.items() if not condition.lora]
+
+
+@pytest.fixture(autouse=True)
+def light(monkeypatch):
+    """Short answers, words for recall, and a stand-in for IFEval's heavy checkers (the real ones: test_ifeval.py)."""
+    monkeypatch.setattr(ifeval, "check_packages", lambda: None)
+    monkeypatch.setattr(
+        ifeval,
+        "score",
+        lambda item, answer: (
+            answer,
+            dict.fromkeys(["prompt_strict", "instruction_strict", "prompt_loose", "instruction_loose"], (0.5, 2)),
+        ),
+    )
+    monkeypatch.setattr(recall, "vocabulary_words", lambda tokenizer: WORDS)
+    monkeypatch.setattr(
+        prompts.Prompts,
+        "new_tokens",
+        lambda self, item, tokens: min(8, self.protocol.new_tokens(item), self.room - tokens),
+    )
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_task_from_its_file_to_its_table(evaluate, adapter_folders, tmp_path, task):
+    if task == "locomo":
+        pytest.importorskip("nltk")
+    settings = ["--adapter", str(adapter_folders["TSW"]), "--condition", *CONDITIONS_HERE]
+    code, out, err = evaluate(task, *settings, *(["--limit", "8"] if task == "recall" else []))
+    assert code == 0, err
+    assert read_protocol(task).title in out and "95% bootstrap" in out and "written tokens" in out
+    assert (tmp_path / "out/summary.md").read_text() in out and (tmp_path / "out/summary.png").stat().st_size > 5000
+    files = sorted((tmp_path / "out").glob("*.jsonl"))
+    assert len(files) == len(CONDITIONS_HERE)
+    for path in files:
+        header, records = read_run(path)
+        assert header["questions"] == len(records) and header["model_fingerprint"] and header["data_hash"]
+        for record in records.values():
+            assert set(record["scores"]) == set(read_protocol(task).metrics)
+            assert record["prompt_tokens"] > 0 and record["seconds"] > 0 and len(record["prompt_sha256"]) == 64
+            assert (record["written_tokens"] > 0) == CONDITIONS[header["condition"]].memory
+
+
+@pytest.mark.parametrize("label", ["TSW", "MSW", "SSW"])
+@pytest.mark.parametrize("condition", ["memory", "memory-full", "base-full"])
+def test_a_chat_is_answered_like_a_session_that_has_seen_it(model, tmp_path, label, condition, one_thread):
+    chosen = CONDITIONS[condition]
+    (conversation,) = TASKS["longmemeval"].read(local_rows(made.write(tmp_path, "longmemeval")))
+    protocol = read_protocol("longmemeval")
+    session = Session(model, memory=chosen.memory, context=chosen.shown, adapter=label)
+    session.preload(conversation.messages)
+    question = protocol.prompt_alone.replace("{question}", conversation.items[0].question)
+    expected = session.ask(question, max_new_tokens=8)
+    runner = Runner(model, TASKS["longmemeval"], protocol, chosen, label if chosen.memory else None)
+    ((record,),) = runner.records([(conversation, [(0, conversation.items[0])])], set())
+    assert record["answer"] == expected
+    last = session.stats()["last"]
+    assert record["prompt_tokens"] == last["prompt_tokens"]
+    if label != "SSW":  # a session also writes the answer's end, and segments when the answer is whole
+        shown = len(model.chat.reply_footer) + last["new_tokens"]
+        assert record["written_tokens"] == (session.stats()["written_tokens"] - shown if chosen.memory else 0)
+
+
+def test_batches_and_shared_prefixes_change_nothing(evaluate, adapter_folders, tmp_path):
+    rows = made.memory_agent_bench()
+    settings = ["--adapter", str(adapter_folders["MSW"]), "--condition", "memory", "memory-full", "base-full"]
+    evaluate("memory_agent_bench", *settings, "--batch", "1", "--out", str(tmp_path / "one"), rows=rows)
+    evaluate("memory_agent_bench", *settings, "--batch", "8", "--out", str(tmp_path / "many"), rows=rows)
+    alone = [{**row, "questions": row["questions"][:1], "answers": row["answers"][:1]} for row in rows]
+    evaluate("memory_agent_bench", *settings, "--out", str(tmp_path / "alone"), rows=alone)  # no prefix to share
+    for path in sorted((tmp_path / "one").glob("*.jsonl")):
+        assert answers(path) == answers(tmp_path / "many" / path.name)
+        assert answers(tmp_path / "alone" / path.name).items() <= answers(path).items()
+        hashes = {key: r["prompt_sha256"] for key, r in read_run(path)[1].items()}
+        same = {key: r["prompt_sha256"] for key, r in read_run(tmp_path / "alone" / path.name)[1].items()}
+        assert same.items() <= hashes.items()  # however the prompt was cut up for sharing
+
+
+def test_what_does_not_fit_is_cut_by_the_protocol_and_counted(model, tmp_path, evaluate):
+    rows = made.memory_agent_bench()[:1]
+    rows[0]["context"] = "first words. " + "The user likes the sea. " * 2000 + " last words"
+    (conversation,) = TASKS["memory_agent_bench"].read(local_rows(made.write(tmp_path, "memory_agent_bench", rows)))
+    coder = Prompts(model, read_protocol("memory_agent_bench"), CONDITIONS["base-full"])
+    blocks, cut = coder.shared(conversation)
+    text = model.chat.decode([i for b in blocks for i in b.ids])
+    assert cut and "first words" in text and text.endswith("last words")
+    lengths = [sum(map(len, blocks)) + len(coder.question(conversation, item, 1)[0]) for item in conversation.items]
+    assert max(lengths) + 20 == model.max_context  # all the room but what the answer may need
+    code, out, _ = evaluate("memory_agent_bench", "--condition", "base-full", "base", rows=rows)
+    cells = {line.split(" | ")[0]: line.split(" | ") for line in out.splitlines() if line.count("|") == 9}
+    assert cells["| Base + full history"][6] == "2" and cells["| Base, no history"][6] == "0"
+
+
+def test_chats_are_cut_at_whole_messages(model):
+    from deltamem.eval.items import Conversation, Item
+
+    messages = [{"role": "user", "content": f"Number {i}: " + "the sea " * 100} for i in range(60)]
+    conversation = Conversation("x", messages, [Item("x", "Who?", ["Rex"])])
+    blocks, cut = Prompts(model, read_protocol("longmemeval"), CONDITIONS["base-full"]).shared(conversation)
+    assert cut and 0 < len(blocks) < 60
+    assert blocks[-1].ids == model.chat.message("user", messages[-1]["content"])
+
+
+def test_clip():
+    assert clip(list(range(9)), 9, "middle") == list(range(9))
+    assert clip(list(range(9)), 6, "middle") == [0, 1, 5, 6, 7, 8]
+    assert clip(list(range(9)), 4, "recent") == [5, 6, 7, 8]
+    assert clip(list(range(9)), 4, "start") == [0, 1, 2, 3]
+    assert clip([1], 0, "recent") == clip([1], -3, "middle") == []
+
+
+def test_a_message_in_two_parts_reads_like_one(model, tmp_path):
+    (conversation,) = TASKS["locomo"].read(local_rows(made.write(tmp_path, "locomo")))
+    protocol = read_protocol("locomo")
+    coder = Prompts(model, protocol, CONDITIONS["base-full"])
+    blocks, _ = coder.shared(conversation)
+    own, _ = coder.question(conversation, conversation.items[1], sum(map(len, blocks)))
+    text = model.tokenizer.decode([i for b in [*blocks, own] for i in b.ids])
+    opening = protocol.opening.replace("{speaker_a}", "Ann").replace("{speaker_b}", "Bo")
+    history = "\n\n".join([opening, *(m["content"] for m in conversation.messages)])
+    asked = "When did Ann get a dog? Use the DATE of the CONVERSATION to answer with an approximate date."
+    message = protocol.prompt.replace("{history}", history).replace("{question}", asked)
+    assert text == f"<|im_start|>user\n{message}<|im_end|>\n<|im_start|>assistant\n"
+
+
+def test_retrieved_passages_stand_in_the_prompt_and_stay_out_of_the_memory(model, tmp_path):
+    (conversation, *_) = TASKS["hotpotqa"].read(local_rows(made.write(tmp_path, "hotpotqa")))
+    coder = Prompts(model, read_protocol("hotpotqa"), CONDITIONS["memory-rag"])
+    prompt, _ = coder.question(conversation, conversation.items[0], 0)
+    text = model.chat.decode(prompt.ids)
+    assert "He likes the sea." in text and "What does dog 0 like?" in text
+    quiet = model.chat.decode([i for i, write in zip(prompt.ids, prompt.write, strict=True) if not write])
+    assert "He likes the sea." in quiet and "What does dog 0 like?" not in quiet
+
+
+def test_shuffled_states_hold_the_same_numbers_elsewhere():
+    states = {"a": torch.arange(32.0).view(1, 2, 4, 4), "b": torch.arange(16.0).view(1, 1, 4, 4)}
+    mixed = shuffled(states, 0)
+    assert all(torch.equal(mixed[n].flatten(2).sort(-1).values, states[n].flatten(2)) for n in states)
+    assert not torch.equal(mixed["a"], states["a"])
+    assert torch.equal(mixed["a"], shuffled(states, 0)["a"]) and not torch.equal(mixed["a"], shuffled(states, 1)["a"])
+
+
+def test_a_static_lora_answers_and_leaves_the_backbone_as_it_was(evaluate, tiny_model_folder, tmp_path, model):
+    peft = pytest.importorskip("peft")
+    from transformers import AutoModelForCausalLM
+
+    backbone = AutoModelForCausalLM.from_pretrained(tiny_model_folder)
+    torch.manual_seed(0)
+    config = peft.LoraConfig(r=4, lora_alpha=64, target_modules=["q_proj", "v_proj"], init_lora_weights=False)
+    peft.get_peft_model(backbone, config).save_pretrained(tmp_path / "lora")
+    settings = ["--condition", "lora-full", "base-full", "--lora", str(tmp_path / "lora")]
+    code, out, err = evaluate("hotpotqa", *settings)
+    assert code == 0, err
+    evaluate("hotpotqa", "--condition", "base-full", "--out", str(tmp_path / "plain"))
+    assert answers(tmp_path / "out/hotpotqa.base-full.jsonl") == answers(tmp_path / "plain/hotpotqa.base-full.jsonl")
+    assert answers(tmp_path / "out/hotpotqa.lora-full.jsonl") != answers(tmp_path / "out/hotpotqa.base-full.jsonl")
+    code, _, err = evaluate("hotpotqa", "--condition", "lora-full", "--lora", str(tmp_path))
+    assert code == 1 and "holds no adapter_config.json" in err
+    code, _, err = evaluate("hotpotqa", "--condition", "lora-full")
+    assert code == 1 and "give its folder with --lora" in err
+
+
+def test_wrong_settings_are_one_sentence(evaluate, tiny_adapter_folder, tmp_path):
+    assert "error: --limit is 0" in evaluate("hotpotqa", "--limit", "0")[2]
+    assert "has no adapter of its own" in evaluate("hotpotqa", "--condition", "memory")[2]
+    rows = made.hotpotqa() + made.hotpotqa(1)
+    assert 'two questions of the id "h0"' in evaluate("hotpotqa", "--condition", "base", rows=rows)[2]
+    evaluate("hotpotqa", "--condition", "base")
+    said = evaluate("hotpotqa", "--condition", "base", "--seed", "1")[2]
+    assert "was made with another seed (0, now 1); give another folder with --out" in said
+    assert said.strip().count("\n") == 0 or "error:" in said.strip().splitlines()[-1]
+
+
+def test_records_can_be_read_by_others(evaluate, tmp_path):
+    evaluate("hotpotqa", "--condition", "base", "--limit", "2")
+    lines = [json.loads(line) for line in (tmp_path / "out/hotpotqa.base.jsonl").read_text().splitlines()]
+    assert [line["kind"] for line in lines] == ["run", "item", "item"]
+    assert lines[0]["asked"] == "the first 2" and lines[1]["id"] == "h0" and lines[1]["gold"] == ["the sea"]

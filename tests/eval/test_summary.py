@@ -1,0 +1,126 @@
+"""Tables: intervals and differences worked out by hand, what may be joined, and the average's definition."""
+
+import json
+
+import numpy as np
+import pytest
+
+from deltamem.eval.__main__ import main
+from deltamem.eval.errors import EvalError
+from deltamem.eval.intervals import difference, mean_interval, pairs
+from deltamem.eval.protocol import FOLDER, read_protocol
+from deltamem.eval.summary import markdown, read_results
+from deltamem.eval.tasks import TASKS
+
+
+def write(folder, task, condition, scores, adapter=None, **changes):
+    """A result file with these scores of the task's primary metric (the other metrics are 0)."""
+    protocol = read_protocol(task)
+    header = {"task": task, "condition": condition, "adapter": adapter, "model": "tiny", "questions": len(scores)}
+    header |= {"protocol_hash": protocol.hash, "data_hash": "d" * 64, "asked": "all", "seed": 0}
+    header |= {"device": "CPU", "dtype": "float32"} | changes
+    lines = [{"kind": "run", **header}]
+    for index, score in enumerate(scores):
+        found = dict.fromkeys(protocol.metrics, 0.0) | {protocol.primary: score}
+        record = {"index": index, "id": str(index), "group": "bridge", "scores": found, "seconds": 0.5}
+        record |= {"prompt_tokens": 10, "written_tokens": 0, "new_tokens": 3, "stop": "eos", "clipped": index == 0}
+        lines.append({"kind": "item", **record, "peak_bytes": 2**30})
+    path = folder / f"{task}.{condition}.{adapter}.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return path
+
+
+def test_intervals():
+    values = np.array([1.0] * 60 + [0.0] * 40)
+    mean, low, high = mean_interval(values, np.ones(100))
+    assert mean == pytest.approx(0.6)
+    spread = 1.96 * (0.6 * 0.4 / 100) ** 0.5  # the normal approximation
+    assert (low, high) == (pytest.approx(0.6 - spread, abs=0.015), pytest.approx(0.6 + spread, abs=0.015))
+    assert mean_interval(values, np.ones(100)) == (mean, low, high)
+    assert mean_interval(np.array([0.3]), np.ones(1)) == pytest.approx((0.3, 0.3, 0.3))
+
+
+def test_a_paired_difference_is_tighter_than_two_intervals():
+    rng = np.random.default_rng(1)
+    base = rng.integers(0, 2, 200).astype(float)
+    better = base.copy()
+    better[:10] = 1.0
+    mean, low, high = difference(better, base, np.ones(200))
+    assert mean == pytest.approx((better - base).mean()) and 0 <= low < mean < high < 0.08
+
+
+def test_instruction_level_counts_instructions_not_prompts():
+    records = [{"scores": {"x": [1.0, 1]}}, {"scores": {"x": [0.0, 3]}}]
+    assert mean_interval(*pairs(records, "x"))[0] == pytest.approx(1 / 4)
+
+
+def test_the_table(tmp_path):
+    paths = [
+        write(tmp_path, "hotpotqa", "memory", [1.0, 1.0, 0.0, 1.0], "TSW"),
+        write(tmp_path, "hotpotqa", "base", [0.0, 0.0, 1.0, 0.0]),
+    ]
+    text = markdown(read_results(paths))
+    assert "| Base, no history | tiny | 4 | 25.0 [0.0, 75.0] | 0.0 [0.0, 0.0] |" in text
+    assert "| δ-mem, state only, TSW | tiny | 4 | 75.0 [25.0, 100.0] |" in text
+    assert "| δ-mem, state only, TSW | +50.0 [-50.0, +100.0] | 3 | 1 |" in text  # against base, the first condition
+    assert "| Base, no history | 10 | 0 | 3.0 | 0.500 | 1.00 | 1 | 0 |" in text
+    assert "| Base, no history | -50.0 [-100.0, +50.0] | 1 | 3 |" in markdown(read_results(paths), "memory")
+    assert "not all five benchmarks were run" in text and "| Qwen3-4B, δ-mem TSW (published) | 51.66 |" in text
+
+
+def test_the_average_needs_all_five_and_says_what_it_is(tmp_path):
+    five = {"locomo": [0.2], "hotpotqa": [1.0], "ifeval": [0.5], "gpqa_diamond": [0.3], "memory_agent_bench": [0.0]}
+    paths = [write(tmp_path, task, "base", scores) for task, scores in five.items()]
+    text = markdown(read_results(paths))
+    assert "| Base, no history (tiny) | 40.00 |" in text and "unweighted mean of LoCoMo F1, HotpotQA EM" in text
+    for value in ("46.79", "44.56", "44.90", "51.66"):
+        assert value in text
+
+
+def test_joining_runs_from_the_command_line(tmp_path, capsys):
+    paths = [write(tmp_path, "hotpotqa", c, [0.0, 1.0]) for c in ("base", "base-full")]
+    assert main(["--compare", *map(str, paths), "--out", str(tmp_path / "out")]) == 0
+    assert "Base + full history" in capsys.readouterr().out
+    assert (tmp_path / "out/summary.md").exists() and (tmp_path / "out/summary.png").stat().st_size > 5000
+
+
+@pytest.mark.parametrize(("name", "what"), [("data_hash", "data"), ("protocol_hash", "protocol")])
+def test_runs_on_other_data_or_protocols_are_not_joined(tmp_path, capsys, name, what):
+    paths = [
+        write(tmp_path, "hotpotqa", "base", [0.0]),
+        write(tmp_path, "hotpotqa", "memory", [0.0], **{name: "e" * 64}),
+    ]
+    assert main(["--compare", *map(str, paths), "--out", str(tmp_path / "out")]) == 1
+    said = capsys.readouterr().err
+    assert f"memory.None.jsonl was run on another {what} than the other hotpotqa files (eeeeeeeeeeee, not" in said
+    assert said.count("\n") == 1 and not (tmp_path / "out").exists()
+
+
+def test_unfinished_runs_are_not_joined(tmp_path):
+    path = write(tmp_path, "hotpotqa", "base", [0.0, 1.0], questions=3)
+    with pytest.raises(EvalError, match="answers 2 of 3 questions; start its command again"):
+        read_results([path])
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_protocols_can_be_read(task):
+    protocol = read_protocol(task)
+    assert protocol.metrics and len(protocol.hash) == 64
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("clip: sideways", "clip is one of recent, start, middle"),
+        ("prompt_alone: no slot", "prompt_alone must contain {question}"),
+        ("spelling: mistake", "is no protocol .*spelling.*; its fields are title"),
+        ("[", "is no protocol"),
+    ],
+)
+def test_bad_protocols(tmp_path, change, message):
+    text = (FOLDER / "qasper.yaml").read_text()
+    key = change.partition(":")[0]
+    lines = [line for line in text.split("\n") if not line.startswith(f"{key}:")]
+    (tmp_path / "qasper.yaml").write_text("\n".join([*lines, change]))
+    with pytest.raises(EvalError, match=message):
+        read_protocol("qasper", tmp_path)
