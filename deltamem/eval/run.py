@@ -3,7 +3,7 @@
 import hashlib
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 
@@ -34,16 +34,27 @@ class Job:
     prompt_hash: str = ""
 
 
+@dataclass(frozen=True)
+class Memory:
+    """What a history left behind. states: {module: [1, H, r, r]}; written: tokens; seconds: what the writing took."""
+
+    states: dict = field(default_factory=dict)
+    written: int = 0
+    seconds: float = 0.0
+
+
 class Runner:
     """Answers and scores questions of one task under one condition.
 
     task: module of deltamem.eval.tasks. adapter: label in model.adapters, for conditions with memory. batch: rows
-    answered together at most; fewer when their KV would not fit.
+    answered together at most; fewer when their KV would not fit. memories: what was written for earlier conditions of
+    the same task, and where to add to it; written once, a history's cost is counted in every condition that needs it.
     """
 
-    def __init__(self, model, task, protocol, condition, adapter=None, seed=0, batch=None):
+    def __init__(self, model, task, protocol, condition, adapter=None, seed=0, batch=None, memories=None):
         self.model, self.task, self.protocol, self.condition, self.seed = model, task, protocol, condition, seed
         self.label = adapter
+        self.memories = {} if memories is None else memories
         self.adapter = model.adapters[adapter] if condition.memory else None
         self.by_message = condition.memory and self.adapter.config.memory_write_granularity != "token"
         self.prompts = Prompts(model, protocol, condition, self.by_message)
@@ -63,9 +74,10 @@ class Runner:
             asked = [(index, item) for index, item in asked if item.id not in done]
             if not asked:
                 continue
+            memory = self._remember(conversation)
             begin = time.perf_counter()
-            prefix, jobs = self._jobs(conversation, asked)
-            share = (time.perf_counter() - begin) / len(jobs)
+            prefix, jobs = self._jobs(conversation, asked, memory)
+            share = (memory.seconds + time.perf_counter() - begin) / len(jobs)
             for job in jobs:
                 job.seconds = share
             if prefix is not None:
@@ -78,9 +90,9 @@ class Runner:
         while waiting:
             yield self._answered(self._take(waiting, 0), None)
 
-    def _jobs(self, conversation, asked):
+    def _jobs(self, conversation, asked, memory):
         """(KV of what all questions share or None, a job per question)."""
-        states, written = self._remember(conversation)
+        states, written = memory.states, memory.written
         shared, cut = self.prompts.shared(conversation)
         taken = sum(map(len, shared))
         prefix = None
@@ -104,19 +116,24 @@ class Runner:
         return prefix, jobs
 
     def _remember(self, conversation):
-        """(states {module: [1, H, r, r]}, tokens written) before the question; ({}, 0) where nothing is remembered."""
+        """The Memory before the question, empty where nothing is remembered."""
         if not self.condition.writes_history or not conversation.messages:
-            return {}, 0
-        session = Session(self.model, memory=True, context="none", adapter=self.label)
-        session.preload(conversation.messages)
-        last = session.snapshots[-1]
-        states = {
-            name: torch.from_numpy(state)[None].to(self.model.device)
-            for name, state in zip(last.layers, last.states, strict=True)
-        }
+            return Memory()
+        key = self.label, conversation.id
+        if key not in self.memories:
+            begin = time.perf_counter()
+            session = Session(self.model, memory=True, context="none", adapter=self.label)
+            session.preload(conversation.messages)
+            last = session.snapshots[-1]
+            states = {
+                name: torch.from_numpy(state)[None].to(self.model.device)
+                for name, state in zip(last.layers, last.states, strict=True)
+            }
+            self.memories[key] = Memory(states, last.written_tokens, time.perf_counter() - begin)
+        memory = self.memories[key]
         if self.condition.control == "shuffled":
-            states = shuffled(states, self.seed)
-        return states, last.written_tokens
+            return replace(memory, states=shuffled(memory.states, self.seed))
+        return memory
 
     def _take(self, jobs, past):
         """Remove from the front of the list as many jobs as fit one batch, at least one."""

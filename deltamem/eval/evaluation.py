@@ -1,0 +1,190 @@
+"""From settings to result files: tasks × conditions × adapters, each a run of its own, shared out over processes."""
+
+import hashlib
+import importlib.metadata
+import os
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from deltamem.core.config import HFDeltaMemConfig
+from deltamem.core.files import adapter_hash, resolve_adapter
+from deltamem.runtime import load_model
+from deltamem.runtime.places import find_adapters
+
+from .conditions import CONDITIONS
+from .data import hub_rows, local_rows
+from .errors import EvalError
+from .items import data_hash, first_items
+from .lora import check_lora, lora_on
+from .protocol import read_protocol
+from .records import ResultFile, join_parts
+from .run import Runner
+from .tasks import TASKS
+
+
+class Evaluation:
+    """A model and what is to be asked of it.
+
+    options: the command line's settings (see __main__). Raises EvalError, before anything slow where it can.
+    """
+
+    def __init__(self, options):
+        self.options = options
+        if options.limit is not None and options.limit < 1:
+            raise EvalError(f"--limit is {options.limit}; give a number from 1, or leave it out for all questions.")
+        self.conditions = options.condition or [key for key, c in CONDITIONS.items() if not c.lora or options.lora]
+        if any(CONDITIONS[key].lora for key in self.conditions):
+            if not options.lora:
+                raise EvalError("The condition lora-full needs a peft adapter; give its folder with --lora.")
+            check_lora(options.lora)
+        for task in options.task:
+            getattr(TASKS[task], "check_packages", lambda: None)()
+        self.places = _places(options)
+        self.rank, self.world, device = _process(options.device)
+        self.model = load_model(options.model, None if options.adapter else "auto", device=device, dtype=options.dtype)
+        self.labels = []
+        if any(CONDITIONS[key].memory for key in self.conditions):
+            self.labels = add_adapters(self.model, options.model, options.adapter)
+            if not self.labels:
+                raise EvalError(
+                    f"{self.model.name} has no adapter of its own; give --adapter, or a --condition without memory."
+                )
+
+    def run(self):
+        """Answer everything that is not answered yet. Returns the paths of the result files."""
+        paths = []
+        for task in self.options.task:
+            protocol = read_protocol(task)
+            conversations, memories = self._conversations(task, protocol), {}
+            for key in self.conditions:
+                for label in self.labels if CONDITIONS[key].memory else [None]:
+                    runner = Runner(
+                        self.model,
+                        TASKS[task],
+                        protocol,
+                        CONDITIONS[key],
+                        label,
+                        self.options.seed,
+                        self.options.batch,
+                        memories,
+                    )
+                    header = self._header(task, protocol, conversations, key, label)
+                    paths.append(self._answer(runner, header, conversations))
+        return paths
+
+    def _conversations(self, task, protocol):
+        module, path = TASKS[task], self.places.get(task)
+        if hasattr(module, "make"):
+            found = module.make(self.model.tokenizer, self.options.seed)
+        else:
+            found = module.read(local_rows(path) if path else hub_rows(task, protocol.data))
+        seen = set()
+        for item in (item for conversation in found for item in conversation.items):
+            if item.id in seen:
+                raise EvalError(f'The data of {task} hold two questions of the id "{item.id}"; give one copy of each.')
+            seen.add(item.id)
+        if not seen:
+            raise EvalError(f"The data of {task} hold no questions; give the published file.")
+        return first_items(found, self.options.limit)
+
+    def _answer(self, runner, header, conversations):
+        """One run. Process r of n takes the questions r, r + n …; the first one joins their files at the end."""
+        name = ".".join(filter(None, [header["task"], header["condition"], header["adapter"]]))
+        file = ResultFile(self.options.out, name, header, self.rank, self.world)
+        order, mine = 0, []
+        for conversation in conversations:
+            numbered = list(enumerate(conversation.items, order))
+            order += len(numbered)
+            mine.append((conversation, [pair for pair in numbered if pair[0] % self.world == self.rank]))
+        ids = [item.id for _, asked in mine for _, item in asked]
+        title = f"{header['task']}, {runner.condition.title}"
+        before = sum(key in file.done for key in ids)
+        bar = tqdm(desc=title, total=len(ids), initial=before, disable=self.rank > 0, unit="question")
+        try:
+            with lora_on(self.model, self.options.lora if runner.condition.lora else None):
+                for records in runner.records(mine, set(file.done)):
+                    file.add(records)
+                    bar.update(len(records))
+        finally:
+            bar.close()
+            file.close()
+        if self.world > 1:
+            from accelerate import PartialState
+
+            PartialState().wait_for_everyone()
+        return join_parts(self.options.out, name) if self.rank == 0 else file.path
+
+    def _header(self, task, protocol, conversations, key, label):
+        model, count = self.model, sum(len(conversation.items) for conversation in conversations)
+        return {
+            "task": task,
+            "condition": key,
+            "adapter": label,
+            "adapter_hash": adapter_hash(model.adapters[label]) if label else None,
+            "lora_hash": _folder_hash(self.options.lora) if CONDITIONS[key].lora else None,
+            "model": model.name,
+            "model_fingerprint": model.fingerprint,
+            "protocol_hash": protocol.hash,
+            "data_hash": data_hash(conversations),
+            "questions": count,
+            "asked": f"the first {count}" if self.options.limit else "all",
+            "seed": self.options.seed,
+            "dtype": str(model.dtype).removeprefix("torch."),
+            "device": torch.cuda.get_device_name(model.device) if model.device.type == "cuda" else "CPU",
+            "attention": model.attention,
+            "processes": self.world,
+            "versions": {p: importlib.metadata.version(p) for p in ("torch", "transformers", "bm25s", "numpy")},
+        }
+
+
+def add_adapters(model, base, wanted):
+    """Labels in model.adapters of the adapters `wanted` (labels, folders or hub ids); its default one without any.
+
+    A folder is labelled by its variant, and by its own name too where another of that variant is there already.
+    """
+    if not wanted:
+        return [model.adapter_name] if model.adapter_name else []
+    labels = []
+    for given in wanted:
+        known, label = find_adapters(base, given)
+        place = known[label] if label else resolve_adapter(given)
+        if label is None:
+            label = HFDeltaMemConfig.load(place).variant
+            label = f"{label}-{Path(given).name}" if label in model.adapters else label
+        model.add_adapter(label, place)
+        labels.append(label)
+    return labels
+
+
+def _places(options):
+    """{task: path} of --data."""
+    places = {}
+    for given in options.data:
+        name, equals, path = given.partition("=")
+        if equals and name in options.task:
+            places[name] = path
+        elif len(options.task) == 1:
+            places[options.task[0]] = given
+        else:
+            raise EvalError(f"--data {given} does not say which task it is for; give TASK=PATH for several tasks.")
+    return places
+
+
+def _process(device):
+    """(rank, number of processes, device) under accelerate launch, else of one process."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return 0, 1, device
+    from accelerate import PartialState
+
+    state = PartialState(cpu=device == "cpu")
+    return state.process_index, state.num_processes, str(state.device)
+
+
+def _folder_hash(folder):
+    digest = hashlib.sha256()
+    for path in sorted(Path(folder).glob("adapter_*")):
+        digest.update(path.name.encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
