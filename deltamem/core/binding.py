@@ -35,7 +35,11 @@ class GateSums:
         else:
             count = written.sum(dim=1).float()
             beta, lam = (torch.where(written[:, None, :, None], gate, 0.0) for gate in (beta, lam))
-        for sums, value in ((self.beta, beta.sum(dim=2)), (self.lam, lam.sum(dim=2)), (self.written, count)):
+        self.add_sums(name, beta.sum(dim=2), lam.sum(dim=2), count)
+
+    def add_sums(self, name: str, beta: Tensor, lam: Tensor, written: Tensor) -> None:
+        """Count writes of one layer that were summed elsewhere: beta, lam [B, H, r] and their number written [B]."""
+        for sums, value in ((self.beta, beta), (self.lam, lam), (self.written, written)):
             sums[name] = sums[name] + value if name in sums else value
 
     def means(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:

@@ -35,9 +35,14 @@ class KeptCache:
         self.ends = list(ends)
 
     def take(self, cache):
-        """Take over a run's KV as far as it belongs to steps; what an unfinished run added goes."""
+        """Take over a run's KV as far as it belongs to steps; what an unfinished run added goes.
+
+        A KV that only borrows its place, as a row of a decoding batch does, is copied.
+        """
         self.cache = cache
         self.cut(len(self.ends))
+        if not isinstance(cache, DynamicCache):
+            self.cache = copy_cache(self.cache)
 
     def cut(self, steps):
         """Forget what came after the first `steps` steps."""

@@ -1,5 +1,6 @@
 """The decoding loop: an answer as a generator of events. It knows no UI."""
 
+from contextlib import closing
 from dataclasses import dataclass, field
 
 from deltamem.runtime.blocks import block
@@ -34,41 +35,58 @@ class Reply:
         return (len(self.ids) - 1) / (self.last_s - self.ttft_s) if self.last_s > self.ttft_s else 0.0
 
 
-def decode(run, logits, reply, sampling, room):
+def decode(run, logits, reply, sampling, room, seat=None):
     """Draw an answer from the logits after the prompt, filling `reply` and yielding an Event per token.
 
-    room: KV length to stay within, the answer's closing tokens not counted. When the caller closes this generator,
-    `reply` holds what was drawn so far; its last token has not been fed to the model, as after any other end.
+    room: KV length to stay within, the answer's closing tokens not counted. seat: a place in a decoding batch whose
+    cache is the run's, or None to decode alone, by passes of the model. When the caller closes this generator,
+    `reply` holds what was drawn so far. Its last token has not been fed to the model yet, as after any other end; a
+    seat may have fed it when the caller stops.
     """
-    sampler = Sampler(sampling, logits.device)
+    limit = min(sampling.max_new_tokens, room - run.length)
+    tokens = _tokens(run, logits, Sampler(sampling, logits.device), limit, seat)
     stream = run.model.chat.stream()
-    write = not run.by_message  # segment writes take the finished answer as a whole
     try:
-        while True:
-            with run.timed():
-                token = sampler.pick(logits)
-            if token in run.model.chat.stop_ids:
-                reply.stop = "eos"
-                break
-            reply.ids.append(token)
-            reply.last_s = run.seconds
-            if len(reply.ids) == 1:
-                reply.ttft_s = run.seconds
-            piece = stream.push(token)
-            reply.text += piece
-            yield Event("text", piece)
-            if len(reply.ids) >= sampling.max_new_tokens:
-                reply.stop = "length"
-                break
-            if run.length + 2 > room:
-                reply.stop = "context"
-                break
-            logits = run.feed(block([token], write))
+        with closing(tokens):
+            for token in tokens:
+                if token in run.model.chat.stop_ids:
+                    reply.stop = "eos"
+                    break
+                reply.ids.append(token)
+                reply.last_s = run.seconds
+                if len(reply.ids) == 1:
+                    reply.ttft_s = run.seconds
+                piece = stream.push(token)
+                reply.text += piece
+                yield Event("text", piece)
+                if len(reply.ids) >= limit:
+                    reply.stop = "length" if len(reply.ids) >= sampling.max_new_tokens else "context"
+                    break
     finally:
         rest = stream.flush()
         reply.text += rest
     if rest:
         yield Event("text", rest)
+
+
+def _tokens(run, logits, sampler, limit, seat):
+    """The tokens of an answer, one after the other; asking for the next one feeds the last."""
+    with run.timed():
+        token = sampler.pick(logits)
+    yield token
+    if seat is None:
+        write = not run.by_message  # segment writes take the finished answer as a whole
+        while True:
+            logits = run.feed(block([token], write))
+            with run.timed():
+                token = sampler.pick(logits)
+            yield token
+    seat.join(run, token, sampler, limit)
+    try:
+        while True:
+            yield seat.next()
+    finally:
+        seat.leave()
 
 
 def turn_stats(run, reply, prompt):

@@ -10,6 +10,7 @@ from transformers.utils import is_flash_attn_2_available
 from deltamem.core.attach import hook_backbone
 from deltamem.core.files import read_adapter
 from deltamem.runtime.chat import ChatFormat
+from deltamem.runtime.decoder import Decoder
 from deltamem.runtime.errors import ModelError
 from deltamem.runtime.places import Place, find_adapter, find_adapters, find_base, first_line
 from deltamem.runtime.presets import PRESETS
@@ -28,7 +29,7 @@ class Model:
     adapter_places: label -> where it came from; adapter_name: label of the default adapter or None;
     source, commit: where the backbone came from (commit: resolved on the hub, or None);
     attention: backend in use; fingerprint: identifies the weights in session files; max_context: tokens.
-    lock: held around every use of the backbone.
+    lock: held around every use of the backbone. decoder: lends places in its decoding batches.
     """
 
     backbone: torch.nn.Module
@@ -46,6 +47,10 @@ class Model:
     adapter_places: dict = field(default_factory=dict)
     adapter_name: str | None = None
     lock: object = field(default_factory=threading.RLock)
+    decoder: Decoder = field(init=False)
+
+    def __post_init__(self):
+        self.decoder = Decoder(self)
 
     @property
     def adapter(self):

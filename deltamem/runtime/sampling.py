@@ -1,11 +1,14 @@
 """How an answer is drawn from the model's output."""
 
 import math
+import random
 from dataclasses import dataclass
 
 import torch
 
 from deltamem.runtime.errors import SessionError
+
+NO_NUMBER = -1  # what is drawn from an output that is not a number
 
 
 @dataclass(frozen=True)
@@ -32,31 +35,72 @@ class Sampling:
 
 
 class Sampler:
-    """Draws tokens with a generator of its own, so that no other random draw in the process can change an answer."""
+    """Draws tokens with random numbers of its own, so that no other draw in the process can change an answer.
+
+    One number from [0, 1) decides each token. The numbers depend on the seed alone, so the same answer is drawn on any
+    device, alone or in a batch, as far as the rounding of the model's output allows.
+    """
 
     def __init__(self, sampling, device):
         self.sampling = sampling
-        self.generator = torch.Generator(device).manual_seed(sampling.seed) if sampling.temperature > 0 else None
+        self._random = random.Random(sampling.seed)
+        self._row = torch.tensor([[sampling.temperature, sampling.top_p]], device=device)
+
+    def numbers(self, count):
+        """The next `count` random numbers; none are used up when the likeliest token is taken."""
+        return [self._random.random() for _ in range(count)] if self.sampling.temperature > 0 else [0.0] * count
 
     def pick(self, logits):
         """The next token id from logits [vocabulary]. Raises SessionError when the model's output is not a number."""
-        logits = logits.float()
-        top, index = logits.max(dim=-1)
-        if not math.isfinite(top.item()):
-            raise SessionError(
-                f"The model's output is {top.item()} instead of a number; reset the session, or lower the memory's "
-                "strength."
-            )
-        if self.generator is None:
-            return index.item()
-        # The maximum is taken off first: a tiny temperature would overflow otherwise.
-        probabilities = torch.softmax((logits - top) / self.sampling.temperature, dim=-1)
-        if self.sampling.top_p < 1:
-            ordered, order = probabilities.sort(descending=True)
-            # A token stays when the ones before it do not reach top_p yet: the first always does.
-            ordered[ordered.cumsum(-1) - ordered >= self.sampling.top_p] = 0
-            probabilities = torch.zeros_like(probabilities).scatter_(0, order, ordered)
-        return torch.multinomial(probabilities, 1, generator=self.generator).item()
+        if self.sampling.temperature > 0:
+            numbers = torch.tensor(self.numbers(1), device=logits.device)
+            token = draw(logits[None], self._row[:, 0], self._row[:, 1], numbers)
+        else:
+            token = likeliest(logits[None])
+        return check_token(token.item())
+
+
+def likeliest(logits):
+    """The likeliest token of each row: ids [B] of logits [B, V], NO_NUMBER where the output is not a number."""
+    top, index = logits.max(dim=-1)
+    return torch.where(torch.isfinite(top), index, NO_NUMBER)
+
+
+def draw(logits, temperature, top_p, numbers):
+    """One token per row, without waiting for the device.
+
+    Args:
+        logits: [B, V], any floating dtype.
+        temperature, top_p: [B] float32; a row of temperature 0 takes its likeliest token.
+        numbers: [B] float32 from [0, 1): where in the row's distribution, most likely tokens first, the token lies.
+
+    Returns:
+        ids [B], NO_NUMBER where the output is not a number.
+    """
+    greedy = likeliest(logits)
+    logits = logits.float()
+    # The maximum is taken off first: a tiny temperature would overflow otherwise.
+    shifted = logits - logits.amax(dim=-1, keepdim=True)
+    warm = torch.where(temperature > 0, temperature, 1.0)[:, None]
+    ordered, order = torch.softmax(shifted / warm, dim=-1).sort(dim=-1, descending=True, stable=True)
+    reached = ordered.cumsum(dim=-1)
+    # A token stays when the ones before it do not reach top_p yet: the first always does. 1 keeps all in spite of
+    # rounding.
+    kept = ((reached - ordered < top_p[:, None]) | (top_p[:, None] >= 1)).sum(dim=-1, keepdim=True)
+    mass = reached.gather(1, kept - 1)
+    place = (reached <= numbers[:, None] * mass).sum(dim=-1, keepdim=True)
+    drawn = order.gather(1, torch.minimum(place, kept - 1)).squeeze(1)
+    return torch.where((temperature > 0) & (greedy != NO_NUMBER), drawn, greedy)
+
+
+def check_token(token):
+    """The token, unless it says that the model's output was not a number: that raises SessionError."""
+    if token == NO_NUMBER:
+        raise SessionError(
+            "The model's output is NaN or infinite instead of a number; reset the session, or lower the memory's "
+            "strength."
+        )
+    return token
 
 
 def _is(value, *kinds):

@@ -10,6 +10,7 @@ from deltamem.quoting import quoted
 from deltamem.runtime import session_file
 from deltamem.runtime.blocks import GROUP, block, cut, passes
 from deltamem.runtime.cache import KeptCache, cache_bytes
+from deltamem.runtime.decoder import Need
 from deltamem.runtime.engine import Event, Reply, decode, turn_stats
 from deltamem.runtime.errors import SessionError, SessionFileError
 from deltamem.runtime.prompt import View, check_messages, check_text
@@ -284,18 +285,36 @@ class Session:
 
     def _reply(self, text, sampling):
         with self._alone():
-            stats = yield from self._turn(text, sampling)
+            prompt = self._prompt(text)
+            with self.model.decoder.seats([self._need(prompt, sampling)]) as (seat,):
+                stats = yield from self._turn(text, prompt, sampling, seat)
         yield Event("stats", stats=stats)
 
-    def _turn(self, text, sampling):
+    def _prompt(self, text):
+        """What a turn on `text` feeds, a Prompt. Raises SessionError when it leaves no room for an answer."""
+        kept = self._kept.ends
+        shown = kept[-1] if kept and len(kept) == len(self._steps) else self._view.kept_tokens(self._steps)
+        past = [m for step in self._steps for m in step.messages]
+        prompt = self._view.turn(text, past, self._opens(len(self._steps)), shown)
+        self._view.check_room(prompt.tokens)
+        return prompt
+
+    def _need(self, prompt, sampling):
+        """The seat that a turn needs: the answer with its header (once more) and footer."""
+        chat = self.model.chat
+        answer = min(sampling.max_new_tokens, self._view.room - prompt.tokens)
+        return Need(self._weights, prompt.tokens + answer + len(chat.reply_footer) + 1)
+
+    def _turn(self, text, prompt, sampling, seat):
+        """Events of one turn; returns its stats. seat: from model.decoder, or None for the plain loop."""
         waited, rebuilt = yield from self._catch_up()
         run = self._run()
         run.seconds, run.rebuilt = waited, rebuilt
-        try:
+        if seat is not None:
             with run.timed():
-                past = [m for step in self._steps for m in step.messages]
-                prompt = self._view.turn(text, past, self._opens(len(self._steps)), run.length)
-            self._view.check_room(prompt.tokens)
+                seat.cache.take(run.cache)
+                run.cache = seat.cache
+        try:
             *parts, last = passes(prompt.blocks, run.by_message)
             for part in parts:
                 run.feed(part)
@@ -303,7 +322,7 @@ class Session:
             logits = run.feed(last)
             reply = Reply()
             try:
-                yield from decode(run, logits, reply, sampling, self._view.room)
+                yield from decode(run, logits, reply, sampling, self._view.room, seat)
             except GeneratorExit:
                 self._finish(run, prompt, reply, text)
                 raise

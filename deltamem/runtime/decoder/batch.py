@@ -1,0 +1,140 @@
+"""Answers that decode together: who takes part in a step, and handing out what it drew."""
+
+import time
+from collections import deque
+
+import torch
+
+from deltamem.runtime.errors import SessionError
+from deltamem.runtime.sampling import check_token
+
+
+class Batch:
+    """The answers on one engine, each in a `Seat`.
+
+    A step is run when an answer asks for a token that is not there yet, for all answers that have none waiting. With
+    `ahead`, one more step is started as soon as a step's tokens are read, so that the device does not wait for the
+    host; an answer that ends takes that step back.
+    """
+
+    def __init__(self, engine, launcher, ahead):
+        """launcher(warm, longest) starts a step and returns a function that waits for its ids, a list of int."""
+        self.engine, self._launcher, self._ahead = engine, launcher, ahead
+        self.seats = [Seat(self, row) for row in range(engine.rows)]
+        self._running = None  # (seats, wait, begin) of the step that was started and not read
+        self._shown = None  # rows that the engine has as active
+        self._read = 0.0
+
+    def next(self, seat):
+        """Wait until the seat has a token."""
+        if self._running is not None and seat not in self._running[0]:
+            self._collect()
+        if self._running is None:
+            self._start([one for one in self.seats if one.joined and not one.waiting])
+        self._collect()
+        together = [one for one in self.seats if one.joined]
+        if self._ahead and all(len(one.waiting) == 1 and one.may_go_on for one in together):
+            self._start(together)
+
+    def _start(self, seats):
+        engine, begin = self.engine, time.perf_counter()
+        rows = [seat.row for seat in seats]
+        if rows != self._shown:
+            active = torch.zeros(engine.rows, dtype=torch.bool)
+            active[rows] = True
+            engine.active.copy_(active)
+            self._shown = rows
+        try:
+            wait = self._launcher(any(seat.warm for seat in seats), max(seat.length for seat in seats))
+        except torch.OutOfMemoryError as error:
+            raise SessionError(
+                "The device ran out of memory while answers were decoded together; ask fewer at once, show less "
+                "history, or use a smaller model."
+            ) from error
+        for seat in seats:
+            seat.steps += 1
+        self._running = seats, wait, begin
+
+    def _collect(self):
+        seats, wait, begin = self._running
+        self._running = None
+        ids = wait()
+        now = time.perf_counter()
+        seconds = now - max(begin, self._read)
+        self._read = now
+        for seat in seats:
+            if seat.joined:
+                seat.waiting.append((ids[seat.row], seconds))
+
+
+class Seat:
+    """One answer's place: a row of the KV for its whole turn, and a part in the steps while it decodes.
+
+    cache: the row as a KV, for the turn's other passes; empty at the start.
+    """
+
+    def __init__(self, batch, row):
+        self._batch, self.row = batch, row
+        self.cache = batch.engine.row_cache(row)
+        self.joined = False
+        self.waiting = deque()
+
+    def join(self, run, token, sampler, limit):
+        """Begin decoding with the answer's first token, drawn from the prompt. limit: tokens it may have in all."""
+        engine, row = self._batch.engine, self.row
+        self._run, self._limit, self._writes = run, limit, run.writes and not run.by_message
+        self._begin = run.length
+        self.steps, self.taken = 0, 0
+        self.warm = sampler.sampling.temperature > 0
+        device = engine.tokens.device
+        engine.tokens[row], engine.positions[row], engine.drawn[row] = token, self._begin, 0
+        engine.temperature[row], engine.top_p[row] = sampler.sampling.temperature, sampler.sampling.top_p
+        if self.warm:
+            numbers = sampler.numbers(min(limit, engine.capacity))
+            engine.numbers[row, : len(numbers)] = torch.tensor(numbers, device=device)
+        if run.binding is not None:
+            self._memory.join(row, run.binding, self._writes)
+        self.joined = True
+
+    def next(self):
+        """The answer's next token. Raises SessionError when the model's output is not a number."""
+        if not self.waiting:
+            self._batch.next(self)
+        token, seconds = self.waiting.popleft()
+        self._run.seconds += seconds
+        self.taken += 1
+        return check_token(token)
+
+    def leave(self):
+        """Stop decoding and hand memory and KV back to the run.
+
+        The KV ends before the last token that was taken, or with it when the next step had fed it already; no token
+        after that one was fed.
+        """
+        if not self.joined:
+            return
+        self.joined = False
+        self.waiting.clear()
+        run = self._run
+        back = self.steps > self.taken  # a step that was started ahead
+        steps = self.steps - back
+        run.cache.show(self._begin + steps)
+        if run.binding is not None:
+            self._memory.leave(self.row, run.binding, steps, back)
+            if self._writes:
+                run.written += steps
+        self._run = None
+
+    @property
+    def length(self):
+        """Tokens in the row's KV after the steps that were started."""
+        return self._begin + self.steps
+
+    @property
+    def may_go_on(self):
+        """Whether the answer may have a token after those that were drawn (the prompt's own, and one a step)."""
+        return 1 + self.steps < self._limit
+
+    @property
+    def _memory(self):
+        return self._batch.engine.memories[id(self._run.binding.adapter)]

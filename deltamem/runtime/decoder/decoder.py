@@ -1,0 +1,143 @@
+"""A model's decoding engines: whether it can have any, making them, and lending them to the turns that decode."""
+
+import importlib.util
+import logging
+import threading
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+
+from deltamem.core.attach import attention_modules
+from deltamem.runtime.decoder.batch import Batch
+from deltamem.runtime.decoder.engine import Engine
+from deltamem.runtime.decoder.launch import Eager, Graph
+from deltamem.runtime.decoder.trial import trial
+
+MAX_ROWS = 8  # answers in one batch
+IDLE_ENGINES = 3  # kept on a GPU for the next turn, with their graphs
+STEP = 4096  # a GPU engine's capacity is a multiple of this many tokens
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Need:
+    """What a turn asks for. adapter: an Adapter or None. tokens: most that its KV may hold at any time."""
+
+    adapter: object
+    tokens: int
+
+
+class Decoder:
+    """Lends seats in decoding batches of one model.
+
+    Where the model, or the device, does not allow it, seats are None and turns decode by the plain loop; the log says
+    so once, and why.
+    """
+
+    def __init__(self, model):
+        self._model = model
+        self._lock = threading.RLock()
+        self._idle = []  # (key, engine, launcher), least recently used first
+        self._shapes = None
+        self._refusal = None  # why there are no engines; "" when there are
+
+    @contextmanager
+    def seats(self, needs):
+        """A seat for each Need, or None for it, until the block ends."""
+        lent = self._lend(needs[:MAX_ROWS]) if self.works() else None
+        if lent is None:
+            yield [None] * len(needs)
+            return
+        key, engine, launcher = lent
+        try:
+            batch = Batch(engine, launcher, launcher.ahead)
+            yield [*batch.seats[: len(needs)], *[None] * (len(needs) - MAX_ROWS)]
+        finally:
+            engine.idle()
+            self._give_back(key, engine, launcher)
+
+    def works(self):
+        """Whether the model decodes on engines here; finds out at the first call."""
+        with self._lock:
+            if self._refusal is None:
+                self._refusal = self._find_refusal()
+                if self._refusal:
+                    self._say(self._refusal)
+        return not self._refusal
+
+    def _find_refusal(self):
+        model = self._model
+        if model.device.type == "cuda" and importlib.util.find_spec("triton") is None:
+            return "Triton is not installed"
+        if model.device.type == "cpu" and model.dtype != torch.float32:
+            return f"on the CPU it takes float32, and the model is {str(model.dtype).removeprefix('torch.')}"
+        config = model.backbone.config.get_text_config()
+        windows = [getattr(module, "sliding_window", None) for module in attention_modules(model.backbone).values()]
+        whole_window = None if hasattr(config, "layer_types") else getattr(config, "sliding_window", None)
+        if any(windows) or whole_window:
+            return "the model's attention has a sliding window"
+        self._shapes = kv_shapes(model.backbone)
+        if self._shapes is None:
+            return "the model's attention has shapes of its own"
+        try:
+            return trial(model, self._shapes)
+        except Exception as error:  # code of any architecture, and the GPU's compilers, run in it
+            return f"{type(error).__name__}: {error}".splitlines()[0]
+
+    def _lend(self, needs):
+        adapters = {id(need.adapter): need.adapter for need in needs if need.adapter is not None}
+        tokens = max(need.tokens for need in needs)
+        key = len(needs), frozenset(adapters)
+        with self._lock:
+            for index, (other, engine, _) in enumerate(self._idle):
+                if other == key and engine.capacity >= tokens:
+                    return self._idle.pop(index)
+            if self._model.device.type == "cpu":
+                # Nothing is gained by keeping it: memory that was not touched yet costs nothing.
+                engine = Engine(self._model, self._shapes, list(adapters.values()), len(needs), tokens)
+                return key, engine, Eager(engine)
+            self._idle = [kept for kept in self._idle if kept[0] != key]  # too small
+            return self._make(key, list(adapters.values()), -(-tokens // STEP) * STEP)
+
+    def _make(self, key, adapters, capacity):
+        for _ in range(2):
+            try:
+                engine = Engine(self._model, self._shapes, adapters, key[0], capacity)
+                launcher = Graph(engine)
+                launcher.capture(False)
+                return key, engine, launcher
+            except torch.OutOfMemoryError:
+                why = f"the device has no memory for {key[0]} × {capacity:,} tokens of KV"
+            except Exception as error:  # what a capture can raise is the driver's business
+                self._refusal = f"the CUDA graph could not be captured ({error})".splitlines()[0]
+                self._say(self._refusal)
+                return None
+            engine = launcher = None
+            self._idle = []
+            torch.cuda.empty_cache()
+        self._say(why)
+        return None
+
+    def _give_back(self, key, engine, launcher):
+        if self._model.device.type == "cuda":
+            with self._lock:
+                self._idle = [*self._idle, (key, engine, launcher)][-IDLE_ENGINES:]
+
+    def _say(self, why):
+        log.warning("%s decodes by the plain loop: %s.", self._model.name, why)
+
+
+def kv_shapes(backbone):
+    """(Hkv, D) of each layer's KV in order, or None when that cannot be told."""
+    shapes = {}
+    for attention in attention_modules(backbone).values():
+        dim, index = getattr(attention, "head_dim", None), getattr(attention, "layer_idx", None)
+        if not isinstance(dim, int) or not isinstance(index, int):
+            return None
+        shapes[index] = attention.k_proj.out_features // dim, dim
+        if attention.v_proj.out_features != attention.k_proj.out_features:
+            return None
+    layers = getattr(backbone.config.get_text_config(), "num_hidden_layers", None)
+    return [shapes[i] for i in range(len(shapes))] if sorted(shapes) == list(range(layers or 0)) else None

@@ -1,0 +1,70 @@
+"""Two ways to run an engine's step: as plain calls, and as a CUDA graph."""
+
+import torch
+
+
+class Eager:
+    """Plain calls, one after the other. What the host knows about lengths is used."""
+
+    ahead = False
+
+    def __init__(self, engine):
+        self._engine = engine
+
+    def __call__(self, warm, longest):
+        with self._engine.model.lock:
+            ids = self._engine.step(warm, longest)
+        return ids.tolist
+
+
+class Graph:
+    """The step as a CUDA graph: one for greedy answers, one for drawn ones, each captured when it is first needed.
+
+    Replays wait for nothing; the drawn ids come back through pinned memory.
+    """
+
+    ahead = True
+    WARM_UPS = 2  # runs before a capture: kernels are compiled and libraries set up in them
+
+    def __init__(self, engine):
+        self._engine = engine
+        self._graphs = {}
+        self._ids = torch.empty(2, engine.rows, dtype=torch.int64).pin_memory()
+        self._turn = 0
+
+    def capture(self, warm):
+        """Make the graph. Every row must be idle, or between steps; runs of the step change nothing idle."""
+        engine, device = self._engine, self._engine.model.device
+        active = engine.active.clone()
+        with engine.model.lock, torch.cuda.device(device):
+            engine.active.zero_()
+            side = torch.cuda.Stream()
+            side.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(side):
+                for _ in range(self.WARM_UPS):
+                    engine.step(warm, None)
+            torch.cuda.current_stream().wait_stream(side)
+            graph = torch.cuda.CUDAGraph()
+            # Other threads may go on working on the device meanwhile, hence the mode.
+            with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+                ids = engine.step(warm, None)
+            engine.active.copy_(active)
+        self._graphs[warm] = graph, ids
+
+    def __call__(self, warm, longest):
+        if warm not in self._graphs:
+            self.capture(warm)
+        graph, ids = self._graphs[warm]
+        with torch.cuda.device(self._engine.model.device):
+            graph.replay()
+            self._turn = 1 - self._turn
+            here = self._ids[self._turn]
+            here.copy_(ids, non_blocking=True)
+            done = torch.cuda.Event()
+            done.record()
+
+        def wait():
+            done.synchronize()
+            return here.tolist()
+
+        return wait

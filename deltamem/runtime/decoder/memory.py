@@ -1,0 +1,134 @@
+"""The memories of a decoding batch: one adapter's states for all rows, and their part of a step."""
+
+import torch
+
+from deltamem.core.config import HEADS
+from deltamem.kernels.decode_step import decode_step
+
+
+class MemoryRows:
+    """States of one adapter, [L, B, H, r, r] float32 for L layers and B rows.
+
+    A row that does not use this adapter has scale 0 and does not write: what it computes is the backbone's, bit for
+    bit. `before` holds every row's state before its last step, so that one step can be taken back.
+    """
+
+    def __init__(self, adapter, rows, device):
+        config = adapter.config
+        self.adapter, self.config, self.rows = adapter, config, rows
+        self.names = list(adapter.layers)
+        self.layers = list(adapter.layers.values())
+        count, heads, rank, width = len(self.names), config.num_state_heads, config.rank, config.width
+        self.states, self.next, self.before = torch.zeros(3, count, rows, heads, rank, rank, device=device)
+        kinds = 1 if config.couple_lambda else 2
+        self.gates, self.last_gates = torch.zeros(2, kinds, count, rows, width, device=device)
+        self.scales = {head: torch.zeros(count, rows, device=device) for head in config.delta_heads}
+        self.writes = torch.zeros(rows, dtype=torch.bool, device=device)
+        self.written = self.writes.clone()  # of this step: rows that write and are not idle
+        self.reads = [None] * count
+        self.packed = [None] * count
+
+    def packed_weights(self, name):
+        """(weight [P, hidden], bias [P]) of a layer's projections, float32; None when it has no memory."""
+        layer = self.adapter.layers.get(name)
+        return None if layer is None else layer._packed()
+
+    # Rows coming and going
+
+    def join(self, row, binding, writes):
+        """Take over a conversation's memory: a Binding of this adapter."""
+        empty = self.states.new_zeros(self.states.shape[2:])
+        states = [binding.states[name][0] if name in binding.states else empty for name in self.names]
+        self.states[:, row] = torch.stack(states)
+        self.gates[:, :, row] = 0
+        self.writes[row] = writes
+        for head, scale in self.scales.items():
+            factors = [self._factor(layer, head) * (name not in binding.layers_off) for name, layer in self._pairs()]
+            scale[:, row] = torch.stack([f.reshape(()) for f in factors]) * binding.strength
+
+    def leave(self, row, binding, steps, back):
+        """Hand the memory back after `steps` steps, without the last one when `back`."""
+        states = (self.before if back else self.states)[:, row].clone()
+        if self.config.memory_write_granularity == "token" and binding.write:
+            binding.states = {name: states[i : i + 1] for i, name in enumerate(self.names)}
+            sums = self.gates[:, :, row] - self.last_gates[:, :, row] if back else self.gates[:, :, row].clone()
+            self._count(binding.gates, sums.unflatten(-1, (self.config.num_state_heads, self.config.rank)), steps)
+        self.idle(row)
+
+    def idle(self, row):
+        """Nobody's row: it steers nothing and writes nothing."""
+        self.writes[row] = False
+        for scale in self.scales.values():
+            scale[:, row] = 0
+
+    def _count(self, gates, sums, steps):
+        if gates is None or steps == 0:
+            return
+        beta = sums[0]
+        lam = steps - beta if self.config.couple_lambda else sums[1]
+        written = torch.full((1,), float(steps), device=beta.device)
+        for i, name in enumerate(self.names):
+            gates.add_sums(name, beta[i : i + 1], lam[i : i + 1], written)
+
+    def _factor(self, layer, head):
+        """What the steer multiplies reads @ weight with, beside the strength; 0-dim or [1] tensor."""
+        factor = torch.tensor(self.config.alpha / self.config.rank, device=layer.beta_bias.device)
+        if self.config.trainable_delta_scale:
+            index = HEADS.index(head) if self.config.delta_scale_granularity == "head" else 0
+            factor = factor * torch.sigmoid(layer.delta_scale_raw[index]) * self.config.delta_scale_max
+        return torch.ones_like(factor) if self._normed(head) else factor
+
+    def _normed(self, head):
+        return head == "o" and self.config.delta_o_rmsnorm
+
+    def _pairs(self):
+        return self.adapter.layers.items()
+
+    # A step
+
+    def begin(self, active):
+        """active: bool [B], rows that are not idle."""
+        torch.logical_and(self.writes, active, out=self.written)
+
+    def advance(self, name, packed, outputs):
+        """Read, write and steer in one layer.
+
+        packed: [B, P] float32, outputs of `packed_weights`. outputs: {"q", "k", "v": [B, N]}, steered in place.
+        """
+        place = self.names.index(name)
+        layer = self.layers[place]
+        heads = [head for head in "qkv" if head in self.scales]
+        steered = {}
+        if heads:
+            weight = layer._parameters[f"delta_{heads[0]}_proj"]
+            steered = {"steered": outputs[heads[0]], "weight": weight, "scale": self.scales[heads[0]][place]}
+        reads, _ = decode_step(
+            packed,
+            self.states[place],
+            self.next[place],
+            normalize_qk=self.config.normalize_qk,
+            update=self.config.state_update_mode,
+            write=self.written,
+            **steered,
+        )
+        for head in heads[1:]:
+            outputs[head] += self.correction(place, head, reads).to(outputs[head].dtype)
+        self.reads[place], self.packed[place] = reads, packed
+
+    def correction(self, place, head, reads):
+        """What a head's output is corrected by, [B, N] float32."""
+        layer, scale = self.layers[place], self.scales[head][place][:, None]
+        if self._normed(head):
+            zeros = reads.new_zeros(reads.shape[0], 1, layer.shape.o)
+            return scale * layer.steer("o", zeros, reads[:, None])[:, 0]
+        return scale * (reads @ layer._parameters[f"delta_{head}_proj"].T)
+
+    def end(self, active):
+        """Make the step's states and gates those of the rows that are not idle."""
+        torch.where(active[None, :, None, None, None], self.states, self.before, out=self.before)
+        self.states.copy_(self.next)  # rows that do not write have their old state there
+        width = self.config.width
+        gates = torch.stack(self.packed)[..., 3 * width :].sigmoid().unflatten(-1, (-1, width)).permute(2, 0, 1, 3)
+        last = gates * self.written[:, None]
+        torch.where(active[:, None], last, self.last_gates, out=self.last_gates)
+        self.gates.add_(last)

@@ -1,0 +1,93 @@
+"""The KV of a decoding batch: fixed buffers with a row for each answer, and two ways of looking at them."""
+
+import torch
+from transformers.cache_utils import Cache, DynamicLayer
+
+
+class Buffers:
+    """Keys and values of all layers, made once and used by one batch after the other.
+
+    keys, values: per layer [B, Hkv, capacity + 1, D]; the last place takes what idle rows write.
+    """
+
+    def __init__(self, shapes, rows, capacity, dtype, device):
+        """shapes: (Hkv, D) of each layer."""
+        self.rows, self.capacity = rows, capacity
+        self.keys, self.values = (
+            [torch.zeros(rows, heads, capacity + 1, dim, dtype=dtype, device=device) for heads, dim in shapes]
+            for _ in range(2)
+        )
+
+    @property
+    def nbytes(self):
+        return sum(t.numel() * t.element_size() for t in (*self.keys, *self.values))
+
+
+class RowCache(Cache):
+    """One row as a KV of its own, for a single answer's passes of any length; keys and values of its layers are views."""
+
+    def __init__(self, buffers, row):
+        super().__init__(layers=[_RowLayer(k[row : row + 1], v[row : row + 1]) for k, v in _pairs(buffers)])
+        self.row = row
+
+    def show(self, length):
+        """Take the first `length` places as filled."""
+        for layer in self.layers:
+            layer.show(length)
+
+    def take(self, cache):
+        """Copy another KV into the empty row."""
+        for layer, other in zip(self.layers, cache.layers, strict=False):
+            if other.is_initialized:
+                layer.update(other.keys, other.values)
+
+
+class _RowLayer(DynamicLayer):
+    def __init__(self, keys, values):
+        super().__init__()
+        self._all = keys, values
+        self.dtype, self.device = keys.dtype, keys.device
+        self.is_initialized = True
+        self.show(0)
+
+    def show(self, length):
+        self.keys, self.values = (whole[:, :, :length] for whole in self._all)
+
+    def update(self, key_states, value_states, *args, **kwargs):
+        begin = self.keys.shape[2]
+        self.show(begin + key_states.shape[2])
+        self.keys[:, :, begin:] = key_states
+        self.values[:, :, begin:] = value_states
+        return self.keys, self.values
+
+    def reset(self):
+        self.show(0)
+
+
+class BatchCache(Cache):
+    """All rows at once, for passes of one token a row: each row's key goes to the place that the step names."""
+
+    def __init__(self, buffers, step):
+        super().__init__(layers=[_BatchLayer(k, v, step) for k, v in _pairs(buffers)])
+
+
+class _BatchLayer(DynamicLayer):
+    """step.places: [B, 1, 1, 1] int64 on the device, where each row's token goes. step.reach: places that attention
+    may have to read at most, or None for the whole buffer."""
+
+    def __init__(self, keys, values, step):
+        super().__init__()
+        self.keys, self.values, self._step = keys, values, step
+        self.dtype, self.device = keys.dtype, keys.device
+        self.is_initialized = True
+
+    def update(self, key_states, value_states, *args, **kwargs):
+        places = self._step.places.expand_as(key_states)
+        self.keys.scatter_(2, places, key_states)
+        self.values.scatter_(2, places, value_states)
+        reach = self._step.reach
+        return (self.keys, self.values) if reach is None else (self.keys[:, :, :reach], self.values[:, :, :reach])
+
+
+def _pairs(buffers):
+    return zip(buffers.keys, buffers.values, strict=True)

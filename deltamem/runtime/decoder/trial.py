@@ -1,0 +1,53 @@
+"""Trying out whether an engine's step is the model's own: its forwards replace a model's code, so it must be seen."""
+
+import torch
+
+from deltamem.runtime.blocks import block
+from deltamem.runtime.decoder.batch import Batch
+from deltamem.runtime.decoder.engine import Engine
+from deltamem.runtime.decoder.launch import Eager
+from deltamem.runtime.run import Run
+from deltamem.runtime.sampling import Sampler, Sampling
+
+PROMPTS = (7, 4)  # tokens: rows of different lengths
+STEPS = 3
+TOLERANCE = {torch.float32: 1e-3, torch.float16: 2e-2, torch.bfloat16: 6e-2}
+
+
+def trial(model, shapes):
+    """Decode a few tokens by passes of the model and by an engine; "" when they agree, else a few words.
+
+    The first row runs without memory, the second with the model's default adapter when there is one.
+    """
+    adapters = [None, model.adapter]
+    vocabulary = model.backbone.config.get_text_config().vocab_size
+    engine = Engine(model, shapes, [a for a in adapters if a is not None], len(PROMPTS), 16)
+    batch = Batch(engine, Eager(engine), False)
+    expected, given = [], []
+    plain = [_told(model, adapter, row, vocabulary) for row, adapter in enumerate(adapters)]
+    seated = [_told(model, adapter, row, vocabulary, batch.seats[row].cache) for row, adapter in enumerate(adapters)]
+    tokens = [[(5 + 11 * step + row) % vocabulary for step in range(STEPS)] for row in range(len(PROMPTS))]
+    for run, ids in zip(plain, tokens, strict=True):
+        expected.append(torch.stack([run.feed(block([token], not run.by_message)) for token in ids]))
+    sampler = Sampler(Sampling(), model.device)
+    for row, (run, ids) in enumerate(zip(seated, tokens, strict=True)):
+        batch.seats[row].join(run, ids[0], sampler, STEPS + 1)
+    for step in range(STEPS):
+        for row, ids in enumerate(tokens):
+            engine.tokens[row] = ids[step]
+        engine.active.fill_(True)
+        with model.lock:
+            longest = None if model.device.type == "cuda" else max(PROMPTS) + step
+            given.append(engine.step_logits(longest))
+    for row, want in enumerate(expected):
+        got = torch.stack([logits[row] for logits in given]).float()
+        worst = (got - want.float()).abs().max() / want.float().abs().max()
+        if not worst <= TOLERANCE[model.dtype]:
+            return f"its fast step differs from the model by {worst.item():.2g} of the largest logit"
+    return ""
+
+
+def _told(model, adapter, row, vocabulary, cache=None):
+    run = Run(model, adapter, cache=cache)
+    run.feed(block([(3 + 7 * i + row) % vocabulary for i in range(PROMPTS[row])], True))
+    return run
