@@ -84,9 +84,9 @@ def draw(logits, temperature, top_p, numbers):
     warm = torch.where(temperature > 0, temperature, 1.0)[:, None]
     ordered, order = torch.softmax(shifted / warm, dim=-1).sort(dim=-1, descending=True, stable=True)
     reached = ordered.cumsum(dim=-1)
-    # A token stays when the ones before it do not reach top_p yet: the first always does. 1 keeps all in spite of
-    # rounding.
-    kept = ((reached - ordered < top_p[:, None]) | (top_p[:, None] >= 1)).sum(dim=-1, keepdim=True)
+    # A token stays when the ones before it do not reach top_p yet: the first always does (the limit is for rows of
+    # NaN). 1 keeps all in spite of rounding.
+    kept = ((reached - ordered < top_p[:, None]) | (top_p[:, None] >= 1)).sum(dim=-1, keepdim=True).clamp_min(1)
     mass = reached.gather(1, kept - 1)
     place = (reached <= numbers[:, None] * mass).sum(dim=-1, keepdim=True)
     drawn = order.gather(1, torch.minimum(place, kept - 1)).squeeze(1)

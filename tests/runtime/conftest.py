@@ -84,8 +84,14 @@ class Sent:
 
 
 @pytest.fixture
-def sent(model):
-    """Records every pass over the shared model during a test."""
+def plain(model, monkeypatch):
+    """Answers decode by the plain loop, pass after pass."""
+    monkeypatch.setattr(model.decoder, "works", lambda: False)
+
+
+@pytest.fixture
+def sent(model, plain):
+    """Records every pass over the shared model during a test; all of them are plain ones."""
     record = Sent()
     handle = model.backbone.register_forward_pre_hook(record.note, with_kwargs=True)
     yield record

@@ -96,10 +96,13 @@ def test_an_error_in_one_column_takes_both_back(workspace, monkeypatch):
     session = workspace.arms["memory"].session
 
     def broken(*args, **kwargs):
-        yield from list(type(session).reply(session, "two", **SHORT))[:4]
+        events = type(session)._turn(session, *args, **kwargs)
+        for _ in range(4):
+            yield next(events)
+        events.close()
         raise RuntimeError("broken")
 
-    monkeypatch.setattr(session, "reply", broken)
+    monkeypatch.setattr(session, "_turn", broken)
     with pytest.raises(RuntimeError):
         ask(workspace, "two")
     assert {key: (arm.chat, arm.session.messages, arm.stats) for key, arm in workspace.arms.items()} == before

@@ -90,7 +90,8 @@ class Decoder:
         adapters = {id(need.adapter): need.adapter for need in needs if need.adapter is not None}
         tokens = max(need.tokens for need in needs)
         key = len(needs), frozenset(adapters)
-        with self._lock:
+        # No pass may be under way while modules are looked at: it changes them for its time.
+        with self._lock, self._model.lock:
             for index, (other, engine, _) in enumerate(self._idle):
                 if other == key and engine.capacity >= tokens:
                     return self._idle.pop(index)

@@ -24,7 +24,7 @@ class Buffers:
 
 
 class RowCache(Cache):
-    """One row as a KV of its own, for a single answer's passes of any length; keys and values of its layers are views."""
+    """One row as a KV of its own, for one answer's passes of any length; keys and values of its layers are views."""
 
     def __init__(self, buffers, row):
         super().__init__(layers=[_RowLayer(k[row : row + 1], v[row : row + 1]) for k, v in _pairs(buffers)])

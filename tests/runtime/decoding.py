@@ -1,0 +1,71 @@
+"""What tests of decoding engines share: tiny backbones of all families in a stand-in for the runtime's model."""
+
+import threading
+from types import SimpleNamespace
+
+import torch
+from transformers import SmolLM3Config, SmolLM3ForCausalLM
+
+from deltamem.core.attach import hook_backbone
+from deltamem.runtime.blocks import block
+from deltamem.runtime.decoder.batch import Batch
+from deltamem.runtime.decoder.decoder import kv_shapes
+from deltamem.runtime.decoder.engine import Engine
+from deltamem.runtime.decoder.launch import Eager
+from deltamem.runtime.run import Run
+from tests.core.tiny import make_model
+
+FAMILIES = ("llama", "qwen2", "qwen3", "mistral", "smollm3")
+
+
+def make_backbone(family, dtype=torch.float32, **changes):
+    """A random backbone as in tests.core.tiny; SmolLM3 has a layer without positions. changes: of its config."""
+    if family != "smollm3":
+        backbone = make_model(family, dtype)
+        for name, value in ({"sliding_window": None} | changes).items():
+            setattr(backbone.config, name, value)
+    else:
+        torch.manual_seed(0)
+        config = SmolLM3Config(
+            vocab_size=64,
+            hidden_size=32,
+            intermediate_size=48,
+            num_hidden_layers=3,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            max_position_embeddings=256,
+            initializer_range=0.2,
+            no_rope_layers=[1, 0, 1],
+            bos_token_id=1,
+            eos_token_id=2,
+            pad_token_id=0,
+        )
+        backbone = SmolLM3ForCausalLM(config).to(dtype).eval()
+    hook_backbone(backbone)
+    return backbone.requires_grad_(False)
+
+
+def stand_in(backbone, *adapters):
+    """As much of a runtime Model as runs and engines look at."""
+    return SimpleNamespace(
+        name="tiny",
+        backbone=backbone,
+        device=torch.device("cpu"),
+        dtype=backbone.dtype,
+        lock=threading.RLock(),
+        adapters=dict(enumerate(adapters)),
+        adapter=adapters[0] if adapters else None,
+        chat=SimpleNamespace(stop_ids=frozenset(), control_ids=frozenset()),
+    )
+
+
+def make_batch(model, rows, capacity=64, ahead=False):
+    """A Batch of plain calls on a new engine with all of the model's adapters. ahead: as on a GPU."""
+    engine = Engine(model, kv_shapes(model.backbone), list(model.adapters.values()), rows, capacity)
+    return Batch(engine, Eager(engine), ahead)
+
+
+def told(model, adapter, tokens, cache=None, **options):
+    """(Run, last logits) after a prompt."""
+    run = Run(model, adapter, cache=cache, **options)
+    return run, run.feed(block([(3 + 5 * i) % 61 for i in range(tokens)], True))
