@@ -47,7 +47,14 @@ def _parser():
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("--task", nargs="+", choices=TASKS, default=["recall"], help="benchmarks (default: recall)")
+    add(
+        "--task",
+        nargs="+",
+        choices=TASKS,
+        default=["recall"],
+        metavar="TASK",
+        help=f"of {', '.join(TASKS)} (default: recall)",
+    )
     add("--condition", nargs="+", choices=CONDITIONS, metavar="NAME", help=f"of {', '.join(CONDITIONS)} (default: all)")
     add("--model", default="demo", help="preset, hub id or folder of the base model")
     add("--adapter", nargs="+", metavar="NAME", help="labels (TSW, MSW), folders or hub ids (default: the first)")

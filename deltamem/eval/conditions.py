@@ -1,49 +1,26 @@
-"""What the model is given of the past in a run: in the prompt, in the memory, or not at all."""
+"""What the model is given of the past in a run: arms of a comparison, and a static LoRA beside them."""
 
-from dataclasses import dataclass
+from deltamem.compare.arms import PRESETS, Arm, with_control
 
-import torch
-
-
-@dataclass(frozen=True)
-class Condition:
-    """memory: an adapter reads and writes. shown: of the history in the prompt, "none", "full" or "rag" (by BM25).
-
-    control: None, "zero" (nothing of the history is in the state) or "shuffled" (the numbers of the written state in
-    another order). lora: a peft adapter is on the backbone.
-    """
-
-    title: str
-    memory: bool = False
-    shown: str = "none"
-    control: str | None = None
-    lora: bool = False
-
-    @property
-    def writes_history(self):
-        """Whether the history is written before the question comes."""
-        return self.memory and self.shown != "full" and self.control != "zero"
-
+LORA = Arm("lora-full", "Static LoRA + full history", memory=False, context="full")  # a peft adapter on the backbone
 
 CONDITIONS = {
-    "base": Condition("Base, no history"),
-    "base-full": Condition("Base + full history", shown="full"),
-    "base-rag": Condition("Base + BM25", shown="rag"),
-    "lora-full": Condition("Static LoRA + full history", shown="full", lora=True),
-    "memory-full": Condition("δ-mem + full history", memory=True, shown="full"),
-    "memory": Condition("δ-mem, state only", memory=True),
-    "memory-rag": Condition("δ-mem + BM25", memory=True, shown="rag"),
-    "memory-zero": Condition("δ-mem, zero state", memory=True, control="zero"),
-    "memory-shuffled": Condition("δ-mem, shuffled state", memory=True, control="shuffled"),
+    arm.key: arm
+    for arm in (
+        PRESETS["base"],
+        PRESETS["base-full"],
+        PRESETS["base-rag"],
+        LORA,
+        PRESETS["memory-full"],
+        PRESETS["memory"],
+        PRESETS["memory-rag"],
+        with_control(PRESETS["memory"], "zero"),
+        with_control(PRESETS["memory"], "shuffled"),
+    )
 }
 
 
-def shuffled(states, seed):
-    """States of one row {module: [1, H, r, r]} with each matrix's numbers in another order; the same for a seed."""
-    generator = torch.Generator().manual_seed(seed)
-    mixed = {}
-    for name, state in states.items():
-        flat = state.flatten(2)
-        order = torch.rand(flat.shape, generator=generator).argsort(-1).to(state.device)
-        mixed[name] = flat.gather(2, order).view_as(state)
-    return mixed
+def writes_history(arm):
+    """Whether the history has to be written before the question comes: where it is shown in full, the pass that shows
+    it writes it, and a state that is emptied needs no writing."""
+    return arm.memory and arm.context != "full" and arm.control != "zero"

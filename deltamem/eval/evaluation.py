@@ -13,7 +13,7 @@ from deltamem.core.files import adapter_hash, resolve_adapter
 from deltamem.runtime import load_model
 from deltamem.runtime.places import find_adapters
 
-from .conditions import CONDITIONS
+from .conditions import CONDITIONS, LORA
 from .data import hub_rows, local_rows
 from .errors import EvalError
 from .items import data_hash, first_items
@@ -34,8 +34,8 @@ class Evaluation:
         self.options = options
         if options.limit is not None and options.limit < 1:
             raise EvalError(f"--limit is {options.limit}; give a number from 1, or leave it out for all questions.")
-        self.conditions = options.condition or [key for key, c in CONDITIONS.items() if not c.lora or options.lora]
-        if any(CONDITIONS[key].lora for key in self.conditions):
+        self.conditions = options.condition or [key for key in CONDITIONS if key != LORA.key or options.lora]
+        if LORA.key in self.conditions:
             if not options.lora:
                 raise EvalError("The condition lora-full needs a peft adapter; give its folder with --lora.")
             check_lora(options.lora)
@@ -103,7 +103,7 @@ class Evaluation:
         before = sum(key in file.done for key in ids)
         bar = tqdm(desc=title, total=len(ids), initial=before, disable=self.rank > 0, unit="question")
         try:
-            with lora_on(self.model, self.options.lora if runner.condition.lora else None):
+            with lora_on(self.model, self.options.lora if runner.condition is LORA else None):
                 for records in runner.records(mine, set(file.done)):
                     file.add(records)
                     bar.update(len(records))
@@ -123,7 +123,7 @@ class Evaluation:
             "condition": key,
             "adapter": label,
             "adapter_hash": adapter_hash(model.adapters[label]) if label else None,
-            "lora_hash": _folder_hash(self.options.lora) if CONDITIONS[key].lora else None,
+            "lora_hash": _folder_hash(self.options.lora) if key == LORA.key else None,
             "model": model.name,
             "model_fingerprint": model.fingerprint,
             "protocol_hash": protocol.hash,

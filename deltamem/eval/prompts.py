@@ -4,11 +4,13 @@ from deltamem.compare.retrieval import retrieve
 from deltamem.runtime.blocks import block, join
 from deltamem.runtime.prompt import frame
 
+from .conditions import writes_history
+
 PASSAGES = 8  # retrieved for a question
 
 
 class Prompts:
-    """Encodes the conversations of one run.
+    """Encodes the conversations of one run. condition: an Arm.
 
     by_message: the memory takes whole messages (and then neither what opens a conversation nor the reply's header).
     """
@@ -24,7 +26,7 @@ class Prompts:
 
         Empty unless the whole history is shown. It is cut so that every question and its answer have room.
         """
-        if self.condition.shown != "full" or not conversation.messages:
+        if self.condition.context != "full" or not conversation.messages:
             return [], False
         start = self._start(True)
         if self.protocol.history == "turns":
@@ -49,8 +51,8 @@ class Prompts:
         else:
             lead, text = [block(self.header, True)], self.protocol.prompt_alone
         if not taken:
-            lead = self._start(not self.condition.writes_history) + lead
-        if self.condition.shown == "rag" and conversation.passages and (found := self._retrieved(conversation, item)):
+            lead = self._start(not writes_history(self.condition)) + lead
+        if self.condition.context == "rag" and conversation.passages and (found := self._retrieved(conversation, item)):
             text = self.protocol.prompt
             before, _, text = text.partition("{history}")
             lead.append(block(self.chat.text(before), True))

@@ -5,15 +5,17 @@ import sys
 import time
 from dataclasses import dataclass, field, replace
 
+import numpy as np
 import torch
 
+from deltamem.compare.controls import shuffled
 from deltamem.core.binding import Binding
 from deltamem.runtime import Session
 from deltamem.runtime.blocks import Block, join, passes
 from deltamem.runtime.rows import Draw, answer_rows
 from deltamem.runtime.run import Run
 
-from .conditions import shuffled
+from .conditions import writes_history
 from .errors import EvalError
 from .prompts import Prompts
 
@@ -36,9 +38,9 @@ class Job:
 
 @dataclass(frozen=True)
 class Memory:
-    """What a history left behind. states: {module: [1, H, r, r]}; written: tokens; seconds: what the writing took."""
+    """What a history left behind. states: [L, H, r, r] or None; written: tokens; seconds: what the writing took."""
 
-    states: dict = field(default_factory=dict)
+    states: np.ndarray | None = None
     written: int = 0
     seconds: float = 0.0
 
@@ -92,7 +94,7 @@ class Runner:
 
     def _jobs(self, conversation, asked, memory):
         """(KV of what all questions share or None, a job per question)."""
-        states, written = memory.states, memory.written
+        states, written = self._states(memory), memory.written
         shared, cut = self.prompts.shared(conversation)
         taken = sum(map(len, shared))
         prefix = None
@@ -117,7 +119,7 @@ class Runner:
 
     def _remember(self, conversation):
         """The Memory before the question, empty where nothing is remembered."""
-        if not self.condition.writes_history or not conversation.messages:
+        if not writes_history(self.condition) or not conversation.messages:
             return Memory()
         key = self.label, conversation.id
         if key not in self.memories:
@@ -125,15 +127,18 @@ class Runner:
             session = Session(self.model, memory=True, context="none", adapter=self.label)
             session.preload(conversation.messages)
             last = session.snapshots[-1]
-            states = {
-                name: torch.from_numpy(state)[None].to(self.model.device)
-                for name, state in zip(last.layers, last.states, strict=True)
-            }
-            self.memories[key] = Memory(states, last.written_tokens, time.perf_counter() - begin)
+            self.memories[key] = Memory(last.states, last.written_tokens, time.perf_counter() - begin)
         memory = self.memories[key]
         if self.condition.control == "shuffled":
             return replace(memory, states=shuffled(memory.states, self.seed))
         return memory
+
+    def _states(self, memory):
+        """{module: [1, H, r, r]} on the model's device, {} for an empty memory."""
+        if memory.states is None:
+            return {}
+        states = torch.from_numpy(memory.states).to(self.model.device)
+        return {name: states[index : index + 1] for index, name in enumerate(self.adapter.layers)}
 
     def _take(self, jobs, past):
         """Remove from the front of the list as many jobs as fit one batch, at least one."""

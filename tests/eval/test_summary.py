@@ -60,11 +60,11 @@ def test_the_table(tmp_path):
         write(tmp_path, "hotpotqa", "base", [0.0, 0.0, 1.0, 0.0]),
     ]
     text = markdown(read_results(paths))
-    assert "| Base, no history | tiny | 4 | 25.0 [0.0, 75.0] | 0.0 [0.0, 0.0] |" in text
+    assert "| Base | tiny | 4 | 25.0 [0.0, 75.0] | 0.0 [0.0, 0.0] |" in text
     assert "| δ-mem, state only, TSW | tiny | 4 | 75.0 [25.0, 100.0] |" in text
     assert "| δ-mem, state only, TSW | +50.0 [-50.0, +100.0] | 3 | 1 |" in text  # against base, the first condition
-    assert "| Base, no history | 10 | 0 | 3.0 | 0.500 | 1.00 | 1 | 0 |" in text
-    assert "| Base, no history | -50.0 [-100.0, +50.0] | 1 | 3 |" in markdown(read_results(paths), "memory")
+    assert "| Base | 10 | 0 | 3.0 | 0.500 | 1.00 | 1 | 0 |" in text
+    assert "| Base | -50.0 [-100.0, +50.0] | 1 | 3 |" in markdown(read_results(paths), "memory")
     assert "not all five benchmarks were run" in text and "| Qwen3-4B, δ-mem TSW (published) | 51.66 |" in text
 
 
@@ -72,7 +72,7 @@ def test_the_average_needs_all_five_and_says_what_it_is(tmp_path):
     five = {"locomo": [0.2], "hotpotqa": [1.0], "ifeval": [0.5], "gpqa_diamond": [0.3], "memory_agent_bench": [0.0]}
     paths = [write(tmp_path, task, "base", scores) for task, scores in five.items()]
     text = markdown(read_results(paths))
-    assert "| Base, no history (tiny) | 40.00 |" in text and "unweighted mean of LoCoMo F1, HotpotQA EM" in text
+    assert "| Base (tiny) | 40.00 |" in text and "unweighted mean of LoCoMo F1, HotpotQA EM" in text
     for value in ("46.79", "44.56", "44.90", "51.66"):
         assert value in text
 
