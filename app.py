@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import atexit
+import ipaddress
 import os
+import shutil
 import signal
 import socket
 import sys
+import tempfile
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -20,16 +24,25 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--port", type=int, help="default: the first free one from 7860")
     parser.add_argument("--share", action="store_true", help="a public address through gradio.live")
     parser.add_argument("--auth", metavar="USER:PASSWORD", help="ask for a login; or set DELTAMEM_AUTH")
-    parser.add_argument("--no-auth", action="store_true", help="allow --share without a login")
+    parser.add_argument("--no-auth", action="store_true", help="let anyone in who can reach the page")
     options = parser.parse_args(arguments)
     if options.port is not None and not 1 <= options.port <= 65535:
         parser.error(f"--port is {options.port}: give a number from 1 to 65535")
     options.auth = options.auth or os.environ.get("DELTAMEM_AUTH")
     if options.auth and not all(options.auth.partition(":")):
         parser.error("--auth needs a user and a password: --auth USER:PASSWORD")
-    if options.share and not options.auth and not options.no_auth:
-        parser.error("--share puts the page on the internet: add --auth USER:PASSWORD, or --no-auth to let anyone in")
+    if (options.share or not is_local(options.host)) and not options.auth and not options.no_auth:
+        what = "--share puts the page on the internet" if options.share else f"--host {options.host} is not only here"
+        parser.error(f"{what}: add --auth USER:PASSWORD, or --no-auth to let anyone in who can reach it")
     return options
+
+
+def is_local(host: str) -> bool:
+    """Whether only this machine can reach a page at host."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -38,6 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
     if trouble := address_trouble(options.host, options.port):
         return fail(trouble)  # before the model is loaded: nobody waits for a page that cannot open
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    private_cache()
     from deltamem.runtime.threads import give_way
 
     give_way()  # before PyTorch is imported
@@ -51,6 +65,7 @@ def main(arguments: list[str] | None = None) -> int:
     if model.adapter is None:
         return fail(f"{model.name} was loaded without a δ-mem adapter: name one with --adapter (a folder or hub id).")
 
+    from ui.guard import network_options
     from ui.page import build_page
     from ui.theme import launch_options
 
@@ -61,13 +76,9 @@ def main(arguments: list[str] | None = None) -> int:
             server_port=options.port,
             share=options.share,
             auth=tuple(options.auth.split(":", 1)) if options.auth else None,
-            max_file_size="256mb",
-            footer_links=[],
-            run_history=False,
-            enable_monitoring=False,
-            ssr_mode=False,
             quiet=True,
             prevent_thread_lock=True,
+            **network_options(),
             **launch_options(),
         )
     except OSError:
@@ -76,6 +87,13 @@ def main(arguments: list[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # an ordered end, so that temporary files go
     page.block_thread()
     return 0
+
+
+def private_cache() -> None:
+    """Uploads and downloads go to a folder of this process that no other user of the machine can read."""
+    if "GRADIO_TEMP_DIR" not in os.environ:
+        folder = os.environ["GRADIO_TEMP_DIR"] = tempfile.mkdtemp(prefix="deltamem-files-")
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
 
 
 def address_trouble(host: str, port: int | None) -> str | None:

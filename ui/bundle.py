@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import struct
 import tempfile
 import zipfile
 from pathlib import Path
@@ -22,6 +23,8 @@ PAGE = "page.json"
 MAX_PAGE_BYTES = 20 * 1024 * 1024
 MAX_SESSION_BYTES = 256 * 1024 * 1024
 MAX_PARTS = 100
+# What reading a damaged ZIP raises: names that are no UTF-8 and headers that are cut short come as the last two.
+DAMAGE = (zipfile.BadZipFile, OSError, EOFError, RuntimeError, NotImplementedError, ValueError, struct.error)
 REMEDY = "choose a file that “Save session” of this page has written"
 
 
@@ -118,7 +121,7 @@ def _open(path: Path) -> zipfile.ZipFile:
     """The ZIP at `path`; only its end was looked at before, which any file can have."""
     try:
         bundle = zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+    except DAMAGE as error:
         raise BundleError(f"The file is damaged ({quoted(str(error))}): {REMEDY}.") from None
     if len(bundle.filelist) > MAX_PARTS or any(part.compress_type != zipfile.ZIP_STORED for part in bundle.filelist):
         bundle.close()
@@ -149,7 +152,7 @@ def _read(bundle: zipfile.ZipFile, name: str, limit: int) -> bytes:
             return part.read(limit)
     except KeyError:
         raise BundleError(f"The file has no {name} inside: {REMEDY}.") from None
-    except (zipfile.BadZipFile, OSError, EOFError, RuntimeError, NotImplementedError) as error:
+    except DAMAGE as error:
         raise BundleError(f"The file is damaged ({quoted(str(error))}): {REMEDY}.") from None
 
 

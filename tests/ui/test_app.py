@@ -26,6 +26,10 @@ def test_model_is_another_name_of_base():
     ("arguments", "said"),
     [
         (["--share"], "--auth"),
+        (["--host", "0.0.0.0"], "--auth"),
+        (["--host", "::"], "--auth"),
+        (["--host", "192.168.0.7"], "--auth"),
+        (["--host", "my-machine"], "--auth"),
         (["--auth", "alone"], "USER:PASSWORD"),
         (["--auth", ":x"], "USER:PASSWORD"),
         (["--port", "99999"], "65535"),
@@ -43,6 +47,13 @@ def test_share_with_a_login_or_on_purpose():
     assert app.parse(["--share", "--no-auth"]).share
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.0.1", "::1", "localhost"])
+def test_hosts_of_this_machine_need_no_login(host):
+    assert app.parse(["--host", host]).host == host
+    assert app.parse(["--host", "0.0.0.0", "--no-auth"]).host == "0.0.0.0"
+    assert app.parse(["--host", "0.0.0.0", "--auth", "me:secret"]).auth == "me:secret"
+
+
 def test_an_address_that_is_taken_or_wrong_is_one_sentence(capsys):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -50,7 +61,7 @@ def test_an_address_that_is_taken_or_wrong_is_one_sentence(capsys):
         port = taken.getsockname()[1]
         assert app.main(["--port", str(port)]) == 1
         assert str(port) in capsys.readouterr().err
-    assert app.main(["--host", "300.1.1.1"]) == 1
+    assert app.main(["--host", "300.1.1.1", "--no-auth"]) == 1
     assert "choose another" in capsys.readouterr().err
     assert app.address_trouble("127.0.0.1", None) is None
 

@@ -1,0 +1,132 @@
+"""What of Gradio's server the page needs, and a refusal for all the rest.
+
+Gradio serves some sixty routes. Among what a page like this never uses are routes that fetch any address for anybody
+(`file=http://…`, `proxy=`) and a file in an event's data that is named by an address, which the server would download.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+MAX_UPLOAD = 256 * 2**20  # bytes of one file, a session's at most
+MAX_JSON = 8 * 2**20  # bytes of an event's data: texts and numbers
+UPLOAD = "/gradio_api/upload"
+READ = re.compile(
+    r"/(config|theme\.css|favicon\.ico|robots\.txt|manifest\.json|logout|login)?/?"
+    r"|/(assets|static|svelte)/.+|/pwa_icon(/\d+)?"
+    r"|/gradio_api/(theme\.css|info|user|token|app_id|login_check|startup-events|upload_progress|queue/(data|status))/?"
+    r"|/gradio_api/(heartbeat/\w+|call/(v2/)?\w+/\w+|file=.+)"
+)
+WRITE = re.compile(r"/login/?|/gradio_api/(upload|cancel|reset/?|queue/join|call/(v2/)?\w+/?)")
+ADDRESS = re.compile(r"\s*[a-z][a-z0-9+.-]+:", re.IGNORECASE)  # two letters before the colon: C:\ is a drive
+
+
+def network_options() -> dict:
+    """What `launch()` needs so that the page offers itself and nothing else."""
+    return {
+        "app_kwargs": {"middleware": [Middleware(Guard)]},
+        "max_file_size": MAX_UPLOAD,
+        "run_history": False,
+        "enable_monitoring": False,
+        "allowed_paths": [],
+        "footer_links": [],
+        "ssr_mode": False,
+    }
+
+
+class Guard:
+    """ASGI middleware: unknown routes are not found, bodies are bounded, and no file is named by an address."""
+
+    def __init__(self, app: ASGIApp):
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            try:
+                receive = await self._checked(scope, receive)
+            except HTTPException as refusal:
+                await PlainTextResponse(refusal.detail, refusal.status_code)(scope, receive, send)
+                return
+        await self.app(scope, receive, send)
+
+    async def _checked(self, scope: Scope, receive: Receive) -> Receive:
+        if not is_offered(scope["method"], scope["path"]):
+            raise HTTPException(404, "The page offers nothing under this address.")
+        if scope["method"] != "POST":
+            return receive
+        if scope["path"].rstrip("/") == UPLOAD:
+            return _bounded(receive, MAX_UPLOAD + 2**20)
+        body = await _read(_bounded(receive, MAX_JSON))
+        if scope["path"].startswith("/gradio_api/") and names_an_address(body):
+            raise HTTPException(400, "A file was named by an address: upload it instead.")
+        return _replay(body, receive)
+
+
+def is_offered(method: str, path: str) -> bool:
+    """Whether the page needs this route."""
+    if method in ("GET", "HEAD"):
+        found = READ.fullmatch(path)
+        _, named, file = path.partition("/gradio_api/file=")
+        return bool(found) and not (named and ADDRESS.match(file)) and not file.startswith("//")
+    return method == "OPTIONS" or (method == "POST" and bool(WRITE.fullmatch(path)))
+
+
+def names_an_address(body: bytes) -> bool:
+    """Whether JSON holds an object whose path is an address; what is no JSON is left to the route."""
+    try:
+        found = [json.loads(body)]
+    except (ValueError, RecursionError):
+        return False
+    while found:
+        value = found.pop()
+        inside: Iterable = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+        found.extend(inside)
+        if isinstance(value, dict):
+            path = value.get("path")
+            if isinstance(path, str) and (ADDRESS.match(path) or path.startswith(("//", "\\\\"))):
+                return True
+    return False
+
+
+def _bounded(receive: Receive, limit: int) -> Receive:
+    """`receive` that raises as soon as a body grows over the limit."""
+    size = 0
+
+    async def bounded() -> Message:
+        nonlocal size
+        message = await receive()
+        size += len(message.get("body", b""))
+        if size > limit:
+            raise HTTPException(413, f"The request is larger than the {limit >> 20} MB that are taken.")
+        return message
+
+    return bounded
+
+
+async def _read(receive: Receive) -> bytes:
+    parts = []
+    while True:
+        message = await receive()
+        parts.append(message.get("body", b""))
+        if not message.get("more_body"):
+            return b"".join(parts)
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    given = False
+
+    async def replay() -> Message:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return replay
