@@ -11,6 +11,7 @@ import signal
 import socket
 import sys
 import tempfile
+from pathlib import Path
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -51,7 +52,7 @@ def main(arguments: list[str] | None = None) -> int:
     if trouble := address_trouble(options.host, options.port):
         return fail(trouble)  # before the model is loaded: nobody waits for a page that cannot open
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-    private_cache()
+    folder = private_folder()
     from deltamem.runtime.threads import give_way
 
     give_way()  # before PyTorch is imported
@@ -78,7 +79,7 @@ def main(arguments: list[str] | None = None) -> int:
             auth=tuple(options.auth.split(":", 1)) if options.auth else None,
             quiet=True,
             prevent_thread_lock=True,
-            **network_options(),
+            **network_options(folder),
             **launch_options(),
         )
     except OSError:
@@ -89,11 +90,16 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def private_cache() -> None:
-    """Uploads and downloads go to a folder of this process that no other user of the machine can read."""
-    if "GRADIO_TEMP_DIR" not in os.environ:
-        folder = os.environ["GRADIO_TEMP_DIR"] = tempfile.mkdtemp(prefix="deltamem-files-")
-        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+def private_folder() -> Path | None:
+    """Where uploads and downloads go: a folder of this process that no other user of the machine can read.
+
+    None when GRADIO_TEMP_DIR names a folder, which may then belong to others too.
+    """
+    if "GRADIO_TEMP_DIR" in os.environ:
+        return None
+    folder = os.environ["GRADIO_TEMP_DIR"] = tempfile.mkdtemp(prefix="deltamem-files-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
 
 
 def address_trouble(host: str, port: int | None) -> str | None:

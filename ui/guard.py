@@ -7,31 +7,40 @@ Gradio serves some sixty routes. Among what a page like this never uses are rout
 from __future__ import annotations
 
 import json
+import os
 import re
+import time
 from collections.abc import Iterable
+from pathlib import Path
 
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MAX_UPLOAD = 256 * 2**20  # bytes of one file, a session's at most
+MAX_KEPT = 4 * 2**30  # bytes of all files that wait to be read or fetched
+BROKEN_S = 120  # seconds without a further byte after which an upload is broken
 MAX_JSON = 8 * 2**20  # bytes of an event's data: texts and numbers
 UPLOAD = "/gradio_api/upload"
 READ = re.compile(
     r"/(config|theme\.css|favicon\.ico|robots\.txt|manifest\.json|logout|login)?/?"
-    r"|/(assets|static|svelte)/.+|/pwa_icon(/\d+)?"
+    r"|/(assets|static|svelte)/.+|/pwa_icon(/\w+)?"
     r"|/gradio_api/(theme\.css|info|user|token|app_id|login_check|startup-events|upload_progress|queue/(data|status))/?"
-    r"|/gradio_api/(heartbeat/\w+|call/(v2/)?\w+/\w+|file=.+)"
+    r"|/gradio_api/(heartbeat/\w+|file=.+)"
 )
-WRITE = re.compile(r"/login/?|/gradio_api/(upload|cancel|reset/?|queue/join|call/(v2/)?\w+/?)")
+WRITE = re.compile(r"/login/?|/gradio_api/(upload|cancel|reset/?|queue/join)")
 ADDRESS = re.compile(r"\s*[a-z][a-z0-9+.-]+:", re.IGNORECASE)  # two letters before the colon: C:\ is a drive
 
 
-def network_options() -> dict:
-    """What `launch()` needs so that the page offers itself and nothing else."""
+def network_options(folder: Path | None = None) -> dict:
+    """What `launch()` needs so that the page offers itself and nothing else.
+
+    folder: where uploads are written, when it belongs to this page alone: it is then kept tidy and bounded.
+    """
     return {
-        "app_kwargs": {"middleware": [Middleware(Guard)]},
+        "app_kwargs": {"middleware": [Middleware(Guard, folder=folder)]},
         "max_file_size": MAX_UPLOAD,
         "run_history": False,
         "enable_monitoring": False,
@@ -44,8 +53,8 @@ def network_options() -> dict:
 class Guard:
     """ASGI middleware: unknown routes are not found, bodies are bounded, and no file is named by an address."""
 
-    def __init__(self, app: ASGIApp):
-        self.app = app
+    def __init__(self, app: ASGIApp, folder: Path | None = None):
+        self.app, self.folder = app, folder
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -62,6 +71,8 @@ class Guard:
         if scope["method"] != "POST":
             return receive
         if scope["path"].rstrip("/") == UPLOAD:
+            if self.folder and await run_in_threadpool(tidy, self.folder) > MAX_KEPT:
+                raise HTTPException(503, "There is no room for uploads just now: try again in an hour.")
             return _bounded(receive, MAX_UPLOAD + 2**20)
         body = await _read(_bounded(receive, MAX_JSON))
         if scope["path"].startswith("/gradio_api/") and names_an_address(body):
@@ -93,6 +104,24 @@ def names_an_address(body: bytes) -> bool:
             if isinstance(path, str) and (ADDRESS.match(path) or path.startswith(("//", "\\\\"))):
                 return True
     return False
+
+
+def tidy(folder: Path) -> int:
+    """Remove what broken uploads left in the folder, and return the bytes that remain in and below it."""
+    size = 0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            path = Path(place, name)
+            try:
+                found = path.stat()
+                # An upload is written to the folder itself and moved into one of its own when it is whole.
+                if path.parent == folder and time.time() - found.st_mtime > BROKEN_S:
+                    path.unlink()
+                else:
+                    size += found.st_size
+            except OSError:  # it was moved meanwhile
+                continue
+    return size
 
 
 def _bounded(receive: Receive, limit: int) -> Receive:
