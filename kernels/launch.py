@@ -9,3 +9,8 @@ from torch import Tensor
 def on_device_of(x: Tensor) -> AbstractContextManager:
     """Triton launches on the current GPU, which need not be the one that holds the tensors."""
     return torch.cuda.device(x.device) if x.is_cuda else nullcontext()
+
+
+def wants_gradients(*tensors: Tensor | None) -> bool:
+    """Whether autograd would record what is done to these tensors: forward-only kernels leave that to PyTorch."""
+    return torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in tensors)

@@ -1,7 +1,8 @@
-"""One entry to the steer: the Triton kernel on a GPU, the plain form elsewhere. No gradients in the former."""
+"""One entry to the steer: the Triton kernel on a GPU, the plain form elsewhere and for gradients."""
 
 from torch import Tensor
 
+from ..launch import wants_gradients
 from .naive import steer_naive
 
 try:  # CPU builds of torch come without Triton
@@ -11,6 +12,6 @@ except ImportError:
 
 
 def steer(output: Tensor, reads: Tensor, weight: Tensor, factor: float = 1.0) -> Tensor:
-    """output + factor * (reads @ weightᵀ) in one pass; see `steer_naive`. On a GPU no gradient flows through it."""
-    fast = output.is_cuda and steer_tiled is not None
+    """output + factor * (reads @ weightᵀ); see `steer_naive`."""
+    fast = output.is_cuda and steer_tiled is not None and not wants_gradients(output, reads, weight)
     return (steer_tiled if fast else steer_naive)(output, reads, weight, factor)
