@@ -14,6 +14,17 @@ from .layer import Gates
 from .trace import TokenTrace
 
 
+def summed(gates: Gates) -> tuple[Tensor, Tensor, Tensor]:
+    """Sums of beta and lambda [B, H, r] over the writes of a pass, and their number [B]."""
+    beta, lam, written = gates
+    if written is None:
+        count = torch.full((beta.shape[0],), float(beta.shape[2]), device=beta.device)
+    else:
+        count = written.sum(dim=1).float()
+        beta, lam = (torch.where(written[:, None, :, None], gate, 0.0) for gate in (beta, lam))
+    return beta.sum(dim=2), lam.sum(dim=2), count
+
+
 class GateSums:
     """Gates summed over written tokens (or segments), on the device and without waiting for it.
 
@@ -27,18 +38,8 @@ class GateSums:
         self.lam: dict[str, Tensor] = {}
         self.written: dict[str, Tensor] = {}
 
-    def add(self, name: str, gates: Gates) -> None:
-        """Count one pass of one layer."""
-        beta, lam, written = gates
-        if written is None:
-            count = torch.full((beta.shape[0],), float(beta.shape[2]), device=beta.device)
-        else:
-            count = written.sum(dim=1).float()
-            beta, lam = (torch.where(written[:, None, :, None], gate, 0.0) for gate in (beta, lam))
-        self.add_sums(name, beta.sum(dim=2), lam.sum(dim=2), count)
-
     def add_sums(self, name: str, beta: Tensor, lam: Tensor, written: Tensor) -> None:
-        """Count writes of one layer that were summed elsewhere: beta, lam [B, H, r] and their number written [B]."""
+        """Count writes of one layer: the sums beta, lam [B, H, r] over them, and their number written [B]."""
         for sums, value in ((self.beta, beta), (self.lam, lam), (self.written, written)):
             sums[name] = sums[name] + value if name in sums else value
 

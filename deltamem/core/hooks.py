@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .binding import Binding, bound_to
+from .binding import Binding, bound_to, summed
 from .config import HEADS
 from .errors import StateError
 from .generation import take_noted_mask
-from .layer import DeltaMemLayer, Gates
+from .layer import DeltaMemLayer
 from .masks import valid_tokens
 from .plan import Plan, make_plan
 from .trace import influence, measured_head, token_gates
@@ -29,7 +29,7 @@ class Pass:
         self.previous = previous
         self.reads: dict[str, Tensor] = {}
         self.states: dict[str, Tensor] = {}
-        self.gates: dict[str, Gates] = {}
+        self.gate_sums: dict[str, tuple[Tensor, Tensor, Tensor]] = {}
         self.token_gates: dict[str, Tensor] = {}
         self.influence: dict[str, Tensor] = {}
         self.dtype: torch.dtype | None = None
@@ -65,8 +65,8 @@ class Pass:
         self.binding.states = {**self.binding.states, **self.states}
         self.binding.dtype = self.dtype or self.binding.dtype
         if self.binding.gates is not None:
-            for name, gates in self.gates.items():
-                self.binding.gates.add(name, gates)
+            for name, sums in self.gate_sums.items():
+                self.binding.gates.add_sums(name, *sums)
         if self.binding.trace is not None:
             self.binding.trace.add(self.token_gates, self.influence)
 
@@ -153,22 +153,26 @@ class BackboneHooks:
         if layer is None:
             return
         x = kwargs["hidden_states"] if "hidden_states" in kwargs else args[0]
-        state = current.state(name, layer, x)
+        state, binding = current.state(name, layer, x), current.binding
         with full_precision(x):
-            reads, after, gates = layer(x, state, current.plan)
+            wanted = binding.gates is not None or binding.trace is not None
+            reads, after, gates = layer(x, state, current.plan, with_gates=wanted)
         current.reads[name] = reads
         if after is not state:
             current.states[name] = after
-        if gates is not None and current.binding.gates is not None:
-            current.gates[name] = gates
-        if current.binding.trace is not None:
+        if gates is not None and binding.gates is not None:
+            current.gate_sums[name] = summed(gates)  # now: a long pass must not hold every token's gates of all layers
+        if binding.trace is not None:
             current.token_gates[name] = token_gates(gates, current.plan, x)
 
     def _steer(self, name: str, head: str, module: nn.Module, args: tuple, output: Tensor) -> Tensor | None:
         current, layer = self._current(name)
-        if layer is None or head not in layer.config.delta_heads or name in current.binding.layers_off:
+        if layer is None:
             return None
-        binding, reads = current.binding, current.reads[name]
+        reads = current.reads.pop(name) if head == "o" else current.reads[name]  # o comes last
+        if head not in layer.config.delta_heads or name in current.binding.layers_off:
+            return None
+        binding = current.binding
         with full_precision(output):
             if binding.trace is not None and head == measured_head(layer):
                 current.influence[name] = influence(layer, head, output, reads, binding.strength)

@@ -7,6 +7,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from deltamem.kernels.affine_scan import affine_scan
+from deltamem.kernels.decode_step import decode_step
+from deltamem.kernels.launch import wants_gradients
+from deltamem.kernels.project import project
+from deltamem.kernels.steer import steer
 
 from .config import HEADS, HFDeltaMemConfig
 from .plan import Plan
@@ -77,35 +81,47 @@ class DeltaMemLayer(nn.Module):
         self._pack = None
         return super()._apply(move_only, recurse)
 
-    def forward(self, x: Tensor, state: Tensor, plan: Plan) -> tuple[Tensor, Tensor, Gates | None]:
+    def forward(
+        self, x: Tensor, state: Tensor, plan: Plan, with_gates: bool = True
+    ) -> tuple[Tensor, Tensor, Gates | None]:
         """Read for every token, and write what the plan says.
 
         Args:
             x: [B, T, hidden], the attention module's input, any floating dtype.
             state: [B, H, r, r] float32.
             plan: which tokens count and which are written.
+            with_gates: whether the gates are of interest.
 
         Returns:
             reads [B, T, H * r] (0 for tokens that are not valid), the state after the pass (the same tensor when
-            nothing is written), and the gates of what was written (None when nothing was).
+            nothing is written), and the gates of what was written (None when nothing was, or without interest).
         """
-        x = x.float()
-        if plan.invalid is not None:
-            # Also keeps whatever a padded position holds, NaN included, out of the state and of every gradient. Its
-            # query becomes 0, so it reads 0.
-            x = x.masked_fill(plan.invalid, 0.0)
-        gates = None
-        if plan.write and plan.segments is None:
-            q, k, v, beta, lam = self._project(x)
-            reads, state = self._scan(q, k, v, beta, lam, state, plan.written)
-            gates = Gates(beta, lam, plan.written)
+        # Tokens that are not valid count as zeros from here on: whatever a padded position holds, NaN included, stays
+        # out of the state and of every gradient. Their query is 0, so they read 0.
+        if not plan.write:
+            queries = project(x, self.memory_q_proj, None, plan.invalid)
+            reads = self._normalised(self._by_head(queries)[0]) @ state.transpose(-1, -2)
+            return reads.transpose(1, 2).flatten(2), state, None
+        packed = project(x, *self._packed(), plan.invalid)
+        written = plan.written if plan.segments is None else plan.segments.present
+        if plan.segments is None and x.shape[1] == 1 and not wants_gradients(packed, state):
+            reads, state = decode_step(
+                packed[:, 0],
+                state,
+                normalize_qk=self.config.normalize_qk,
+                update=self.config.state_update_mode,
+                write=None if written is None else written[:, 0],
+            )
+            reads = reads[:, None]
+        elif plan.segments is None:
+            reads, state = self._scan(packed, state, written)
+            reads = reads.transpose(1, 2).flatten(2)
         else:
-            reads = self._query(x) @ state.transpose(-1, -2)
-            if plan.write and plan.segments is not None:
-                q, k, v, beta, lam = self._project(plan.segments.weights @ x)
-                _, state = self._scan(q, k, v, beta, lam, state, plan.segments.present)
-                gates = Gates(beta, lam, plan.segments.present)
-        return reads.transpose(1, 2).flatten(2), state, gates
+            queries = self._by_head(packed)[0]
+            reads = (self._normalised(queries) @ state.transpose(-1, -2)).transpose(1, 2).flatten(2)
+            packed = plan.segments.weights @ packed  # the projections of the means
+            _, state = self._scan(packed, state, written)
+        return reads, state, self._gates(packed, written) if with_gates else None
 
     def steer(self, head: str, output: Tensor, reads: Tensor, strength: float = 1.0) -> Tensor:
         """A projection's output with the memory's correction added.
@@ -117,35 +133,21 @@ class DeltaMemLayer(nn.Module):
             strength: factor on the finished correction.
         """
         config = self.config
-        delta = F.linear(reads, self._parameters[f"delta_{head}_proj"])
-        factor = config.alpha / config.rank
+        weight, factor = self._parameters[f"delta_{head}_proj"], config.alpha / config.rank
         if config.trainable_delta_scale:
             index = HEADS.index(head) if config.delta_scale_granularity == "head" else 0
-            delta = delta * (torch.sigmoid(self.delta_scale_raw[index]) * (config.delta_scale_max * factor))
-            factor = 1.0
-        if head == "o" and config.delta_o_rmsnorm:
-            delta = delta * factor
-            mean_square = delta.square().mean(dim=-1, keepdim=True)
-            delta = delta * torch.rsqrt(mean_square + config.delta_o_rmsnorm_eps) * self.delta_o_rmsnorm_weight
-            factor = 1.0
-        if output.dtype != delta.dtype:
-            return output + (delta * (factor * strength)).to(output.dtype)
-        return torch.add(output, delta, alpha=factor * strength)
+            weight = weight * (torch.sigmoid(self.delta_scale_raw[index]) * config.delta_scale_max)
+        if head != "o" or not config.delta_o_rmsnorm:
+            return steer(output, reads, weight, factor * strength)
+        delta = F.linear(reads, weight) * factor
+        mean_square = delta.square().mean(dim=-1, keepdim=True)
+        delta = delta * torch.rsqrt(mean_square + config.delta_o_rmsnorm_eps) * self.delta_o_rmsnorm_weight
+        return (output + strength * delta).to(output.dtype)
 
-    def _query(self, x: Tensor) -> Tensor:
-        """Memory queries [B, H, T, r] of inputs [B, T, hidden]."""
-        q = F.linear(x, self.memory_q_proj).unflatten(-1, (self.config.num_state_heads, self.config.rank))
-        return self._normalised(q).transpose(1, 2)
-
-    def _project(self, x: Tensor) -> tuple[Tensor, ...]:
-        """q, k, v, beta, lambda, each [B, H, T, r], of inputs [B, T, hidden]."""
-        weight, bias = self._packed()
-        joint = F.linear(x, weight, bias).unflatten(-1, (-1, self.config.num_state_heads, self.config.rank))
-        joint = joint.permute(2, 0, 3, 1, 4)  # [4 or 5, B, H, T, r]
-        q, k = self._normalised(joint[:2]).unbind()
-        gates = torch.sigmoid(joint[3:])
-        beta = gates[0]
-        return q, k, joint[2], beta, (1.0 - beta if self.config.couple_lambda else gates[1])
+    def _by_head(self, packed: Tensor) -> Tensor:
+        """[B, T, P] -> [P / (H * r), B, H, T, r]: q, k, v, and the gates' arguments beta and, uncoupled, lambda."""
+        split = packed.unflatten(-1, (-1, self.config.num_state_heads, self.config.rank))
+        return split.permute(2, 0, 3, 1, 4)
 
     def _normalised(self, qk: Tensor) -> Tensor:
         if not self.config.normalize_qk:
@@ -153,9 +155,15 @@ class DeltaMemLayer(nn.Module):
         qk = torch.tanh(qk)
         return qk / torch.linalg.vector_norm(qk, dim=-1, keepdim=True).clamp_min(1e-6)
 
-    def _scan(
-        self, q: Tensor, k: Tensor, v: Tensor, beta: Tensor, lam: Tensor, state: Tensor, written: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
+    def _gates(self, packed: Tensor, written: Tensor | None) -> Gates:
+        gates = torch.sigmoid(self._by_head(packed)[3:])
+        return Gates(gates[0], 1.0 - gates[0] if self.config.couple_lambda else gates[1], written)
+
+    def _scan(self, packed: Tensor, state: Tensor, written: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Reads [B, H, T, r] and new state over packed projections [B, T, P]."""
+        parts = self._by_head(packed)
+        q, k = self._normalised(parts[:2]).unbind()
+        beta, lam, _ = self._gates(packed, written)
         mode = self.config.state_update_mode
         keep = torch.ones_like(lam) if mode == "no_lambda" else lam
         erase = lam * beta if mode == "lambda_outside" else beta
@@ -163,7 +171,7 @@ class DeltaMemLayer(nn.Module):
         if written is not None:
             chosen = written[:, None, :, None]
             keep, erase, write = (torch.where(chosen, x, rest) for x, rest in ((keep, 1.0), (erase, 0.0), (write, 0.0)))
-        return affine_scan(q, k, v, keep, erase, write, state)
+        return affine_scan(q, k, parts[2], keep, erase, write, state)
 
     def _packed(self) -> tuple[Tensor, Tensor]:
         """The projections as one matrix [(4 or 5) * H * r, hidden] and bias: q, k, v, beta and, uncoupled, lambda."""

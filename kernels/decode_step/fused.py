@@ -124,6 +124,7 @@ def decode_step_fused(
     """Read and write one token on a GPU (or under TRITON_INTERPRET=1). `packed`, `state`, `weight` are float32."""
     coupled = check_step(packed, state, after, update, steered, weight, scale)
     batch, heads, rank, _ = state.shape
+    state = state.contiguous()
     if after is None:
         after = torch.empty_like(state)
     reads = torch.empty(batch, heads * rank, dtype=torch.float32, device=state.device)

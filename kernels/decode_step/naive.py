@@ -25,8 +25,8 @@ def decode_step_naive(
             5 * H * r instead of 4 * H * r, lambda (which is 1 - beta otherwise), each [H * r] with one gate per state
             row. May be a view whose last dimension is contiguous.
         state: [B, H, r, r] float32, r up to 64, rows indexed like v, columns like k.
-        after: [B, H, r, r] float32 to put the new state into, a fresh tensor by default. `state` itself will do as
-            long as nothing is steered; otherwise the fast form reads the state while it is being replaced.
+        after: [B, H, r, r] float32, contiguous, to put the new state into; a fresh tensor by default. `state` itself
+            will do as long as nothing is steered; otherwise the fast form reads the state while it is being replaced.
         normalize_qk: tanh and L2 norm on q and k of each head.
         update: "standard"; "lambda_outside" erases by lambda * beta; "no_lambda" keeps everything (keep = 1).
         write: [B] bool or integer on the device, or None (all): where 0 the row's state stays as it is, bit for bit.

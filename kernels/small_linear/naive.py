@@ -52,8 +52,8 @@ def small_linear_naive(
     for index, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
         y = F.linear(x.float(), weight.float(), None if bias is None else bias.float())
         if low_rank is not None and low_rank.index == index:
-            corrected = y + low_rank.scale[:, None] * (low_rank.reads @ low_rank.weight.T)
-            y = torch.where(low_rank.scale[:, None] == 0, y, corrected)
+            scale = low_rank.scale[:, None]
+            y = y + F.linear(torch.where(scale == 0, 0.0, scale * low_rank.reads), low_rank.weight)
         outputs.append(y.to(weight.dtype))
     return outputs
 

@@ -1,5 +1,7 @@
 """The definition of the steer."""
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -14,4 +16,4 @@ def steer_naive(output: Tensor, reads: Tensor, weight: Tensor, factor: float = 1
     Returns:
         A new tensor like `output`.
     """
-    return (output.float() + factor * (reads @ weight.T)).to(output.dtype)
+    return torch.add(output, F.linear(reads, weight), alpha=factor).to(output.dtype)

@@ -102,7 +102,7 @@ def test_steer(head, granularity, rmsnorm):
     torch.testing.assert_close(layer.steer(head, output, reads, strength=0.25), output + 0.25 * expected)
     low = layer.steer(head, output.bfloat16(), reads)
     assert low.dtype == torch.bfloat16
-    torch.testing.assert_close(low, output.bfloat16() + expected.bfloat16())
+    torch.testing.assert_close(low, (output.bfloat16() + expected).bfloat16())
 
 
 @pytest.mark.parametrize("head", ["k", "o"])

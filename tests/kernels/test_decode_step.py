@@ -1,10 +1,11 @@
-"""The single-token step: the plain form against the scan, the kernel against the plain form."""
+"""The single-token step: the plain form against the scan, the other forms against the plain form."""
 
 import pytest
 import torch
 
 from deltamem.kernels.affine_scan import affine_scan_naive
 from deltamem.kernels.decode_step import decode_step, decode_step_naive
+from deltamem.kernels.decode_step.lean import decode_step_lean
 
 from .errors import noise, relative, tolerance
 
@@ -20,12 +21,20 @@ def make_inputs(B, H, r, parts=4, device="cpu"):
     return noise(B, parts * H * r, seed=1, device=device), noise(B, H, r, r, seed=2, device=device)
 
 
-@pytest.fixture
-def fused(device):
-    """The kernel, which takes tensors of this device."""
+FORMS = ["lean", "interpreted", pytest.param("compiled", marks=pytest.mark.gpu)]
+
+
+@pytest.fixture(params=FORMS)
+def form(request):
+    """A form of the step, and the device whose tensors it takes here."""
+    if request.param == "lean":
+        return decode_step_lean, "cpu"
+    pytest.importorskip("triton")
+    if request.param == "interpreted" and torch.cuda.is_available():
+        pytest.skip("kernels are compiled where there is a GPU")
     from deltamem.kernels.decode_step.fused import decode_step_fused
 
-    return decode_step_fused
+    return decode_step_fused, "cpu" if request.param == "interpreted" else "cuda"
 
 
 @pytest.mark.parametrize("update", ["standard", "lambda_outside", "no_lambda"])
@@ -39,7 +48,7 @@ def test_naive_is_one_step_of_the_scan(parts, update):
     keep = torch.ones_like(lam) if update == "no_lambda" else lam
     erase = lam * beta if update == "lambda_outside" else beta
     expected, expected_state = affine_scan_naive(q, k, v, keep, erase, beta, state)
-    reads, after = decode_step(packed, state, update=update)
+    reads, after = decode_step_naive(packed, state, update=update)
     assert relative(reads, expected.flatten(1)) < 1e-5
     assert relative(after, expected_state) < 1e-5
 
@@ -47,10 +56,11 @@ def test_naive_is_one_step_of_the_scan(parts, update):
 @pytest.mark.parametrize("parts", [4, 5])
 @pytest.mark.parametrize("mode", MODES, ids=str)
 @pytest.mark.parametrize("size", SIZES, ids=str)
-def test_fused_agrees(fused, device, size, mode, parts):
+def test_agrees(form, size, mode, parts):
+    step, device = form
     packed, state = make_inputs(*size, parts, device)
     before = state.clone()
-    reads, after = fused(packed, state, **mode)
+    reads, after = step(packed, state, **mode)
     expected, expected_state = decode_step_naive(packed, state, **mode)
     assert relative(reads, expected) < 1e-5
     assert relative(after, expected_state) < 1e-5
@@ -60,8 +70,9 @@ def test_fused_agrees(fused, device, size, mode, parts):
 @pytest.mark.filterwarnings("ignore:invalid value")  # the infinity, seen by NumPy
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 @pytest.mark.parametrize("size", [(3, 1, 8), (3, 2, 5)], ids=str)
-def test_fused_steers_some_rows_and_writes_others(fused, device, size, dtype):
+def test_steers_some_rows_and_writes_others(form, size, dtype):
     """Rows of scale 0 and rows that do not write come out bit for bit; odd widths; packed is a view."""
+    step, device = form
     B, H, r = size
     packed, state = make_inputs(B, H, r, device=device)
     packed = torch.cat((packed, packed.new_full((B, 3), float("nan"))), dim=1)[:, :-3]
@@ -71,7 +82,7 @@ def test_fused_steers_some_rows_and_writes_others(fused, device, size, dtype):
     write = torch.tensor([True, True, False], device=device)
     mine, plain = steered.clone(), steered.clone()
     buffer = torch.empty_like(state)
-    reads, after = fused(packed, state, buffer, write=write, steered=mine, weight=weight, scale=scale)
+    reads, after = step(packed, state, buffer, write=write, steered=mine, weight=weight, scale=scale)
     expected, expected_state = decode_step_naive(packed, state, write=write, steered=plain, weight=weight, scale=scale)
     assert after is buffer
     rows = [0, 2]
@@ -83,19 +94,21 @@ def test_fused_steers_some_rows_and_writes_others(fused, device, size, dtype):
     assert not torch.equal(mine[0], steered[0])
 
 
-def test_fused_in_place(fused, device):
+def test_in_place(form):
+    step, device = form
     packed, state = make_inputs(2, 2, 8, device=device)
     expected, expected_state = decode_step_naive(packed, state)
-    reads, after = fused(packed, state, state, write=torch.tensor([1, 1], device=device))
+    reads, after = step(packed, state, state, write=torch.tensor([1, 1], device=device))
     assert after is state
     assert relative(reads, expected) < 1e-5
     assert relative(state, expected_state) < 1e-5
 
 
-def test_zero_keys_and_queries(fused, device):
+def test_zero_keys_and_queries(form):
     """The norm of nothing is no division by zero."""
+    step, device = form
     packed, state = torch.zeros(1, 32, device=device), noise(1, 1, 8, 8, device=device)
-    reads, after = fused(packed, state)
+    reads, after = step(packed, state)
     assert not reads.any()
     assert relative(after, 0.5 * state) < 1e-6
 
