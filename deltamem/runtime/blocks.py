@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-CHUNK = 512  # tokens in one pass of token writes: bounds the activations
+CHUNK = 512  # tokens in one pass of token writes: bounds the activations, and the wait before one can stop
+GPU_CHUNK = 8192  # the same on a GPU, where smaller passes would be bound by their launches
 GROUP = 2048  # tokens that share one KV while history is written, and most in one segment: bounds the KV
 
 
@@ -32,23 +33,23 @@ def cut(whole, size):
     return [Block(whole.ids[i : i + size], whole.write[i : i + size]) for i in range(0, len(whole), size)]
 
 
-def passes(blocks, by_message):
+def passes(blocks, by_message, chunk=None):
     """The passes that feed `blocks` in order on one KV, each a Block.
 
-    Token writes do not care where a message ends: equal chunks of CHUNK tokens. Segment writes need each message in a
+    Token writes do not care where a message ends: equal chunks of `chunk` tokens (None: CHUNK). Segment writes need each message in a
     pass of its own, since a pass reads the state from before it; only a message over GROUP tokens is cut, and then
     each part is a segment.
     """
     if by_message:
         return [part for b in blocks for part in cut(b, GROUP)]
-    return cut(join(blocks), CHUNK)
+    return cut(join(blocks), chunk or CHUNK)
 
 
-def history_groups(opening, later, exchanges, by_message, room):
+def history_groups(opening, later, exchanges, by_message, room, chunk=None):
     """The passes that write history with bounded memory: a list of groups, each a list of passes on a KV of its own.
 
     exchanges: a list of blocks per exchange. Each exchange starts a group, and so does every `room` tokens within it.
-    opening, later: blocks in front of the first group, and of each later one.
+    opening, later: blocks in front of the first group, and of each later one. chunk: as in `passes`.
     """
     groups, lead = [], opening
     for blocks in exchanges:
@@ -56,9 +57,9 @@ def history_groups(opening, later, exchanges, by_message, room):
         held = []
         for part in parts:
             if held and sum(map(len, held)) + len(part) > room:
-                groups.append(passes([*lead, *held], by_message))
+                groups.append(passes([*lead, *held], by_message, chunk))
                 lead, held = later, []
             held.append(part)
-        groups.append(passes([*lead, *held], by_message))
+        groups.append(passes([*lead, *held], by_message, chunk))
         lead = later
     return groups

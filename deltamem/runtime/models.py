@@ -9,6 +9,7 @@ from transformers.utils import is_flash_attn_2_available
 
 from deltamem.core.attach import hook_backbone
 from deltamem.core.files import read_adapter
+from deltamem.runtime.blocks import GPU_CHUNK
 from deltamem.runtime.chat import ChatFormat
 from deltamem.runtime.decoder import Decoder
 from deltamem.runtime.errors import ModelError
@@ -51,6 +52,11 @@ class Model:
 
     def __post_init__(self):
         self.decoder = Decoder(self)
+
+    @property
+    def chunk(self):
+        """Tokens in one pass, for blocks.passes."""
+        return GPU_CHUNK if self.device.type == "cuda" else None
 
     @property
     def adapter(self):

@@ -42,7 +42,7 @@ class View:
     """One session's way of showing its messages.
 
     by_message: the memory takes whole messages, not tokens. max_context: tokens that the model can see. passages: most
-    that context "rag" quotes.
+    that context "rag" quotes. chunk: as in blocks.passes.
     Raises SessionError for a context or number that there is not, and a system message that leaves no room.
     """
 
@@ -53,6 +53,7 @@ class View:
     by_message: bool
     max_context: int
     passages: int = 4
+    chunk: int | None = None
 
     def __post_init__(self):
         if self.context not in CONTEXTS:
@@ -121,11 +122,11 @@ class View:
     def history(self, messages, first):
         """The passes that write messages into the memory, in groups of one KV each (see history_groups)."""
         if self.context == "full":
-            return [passes(self.everything(Step("history", messages), first), self.by_message)]
+            return [passes(self.everything(Step("history", messages), first), self.by_message, self.chunk)]
         later = [block(self.chat.start, False)] if self.chat.start else []
         found = [[self._message(m, True) for m in exchange] for exchange in exchanges(messages)]
         room = min(GROUP, self.max_context - self.opening_tokens)
-        return history_groups(self.opening(True) if first else later, later, found, self.by_message, room)
+        return history_groups(self.opening(True) if first else later, later, found, self.by_message, room, self.chunk)
 
     def everything(self, step, first):
         """All tokens of a step as context "full" holds them, all new to the memory."""

@@ -17,7 +17,7 @@ def replay(run, kept, steps, view, empty):
         else:
             run.remember(steps[index - 1].states if index else empty, step.written_tokens > 0)
         first = not any(earlier.messages for earlier in steps[:index])
-        for part in passes(view.everything(step, first), run.by_message):
+        for part in passes(view.everything(step, first), run.by_message, view.chunk):
             run.feed(part)
             yield
         kept.ends.append(run.length)

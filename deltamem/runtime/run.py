@@ -69,7 +69,13 @@ class Run:
         ids = torch.tensor([tokens.ids], device=device)
         try:
             # no_grad, not inference_mode: states must stay usable outside, with gradients too.
-            with self.model.lock, self.timed(), torch.no_grad(), bind(self.model.backbone, self.binding):
+            with (
+                self.model.lock,
+                self.timed(),
+                torch.no_grad(),
+                self.model.decoder.prefill(),
+                bind(self.model.backbone, self.binding),
+            ):
                 out = self.model.backbone(input_ids=ids, past_key_values=self.cache, use_cache=True, logits_to_keep=1)
         except torch.OutOfMemoryError as error:
             raise SessionError(

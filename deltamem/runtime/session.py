@@ -66,7 +66,9 @@ class Session:
         self._weights = model.adapters[self.adapter] if self.memory else None
         self._start = empty_snapshot(self._weights) if self.memory else None
         by_message = self.memory and self._weights.config.memory_write_granularity != "token"
-        self._view = View(model.chat, context, self.system, recent_turns, by_message, model.max_context, passages)
+        self._view = View(
+            model.chat, context, self.system, recent_turns, by_message, model.max_context, passages, model.chunk
+        )
         self._steps = []
         self._kept = KeptCache()  # stays empty unless the context is "full"
         self._busy = threading.Lock()
@@ -315,7 +317,7 @@ class Session:
                 seat.cache.take(run.cache)
                 run.cache = seat.cache
         try:
-            *parts, last = passes(prompt.blocks, run.by_message)
+            *parts, last = passes(prompt.blocks, run.by_message, self._view.chunk)
             for part in parts:
                 run.feed(part)
                 yield Event("text")  # a long prompt can be stopped between passes

@@ -9,7 +9,7 @@ from transformers import SmolLM3Config, SmolLM3ForCausalLM
 from deltamem.core.attach import hook_backbone
 from deltamem.runtime.blocks import block
 from deltamem.runtime.decoder.batch import Batch
-from deltamem.runtime.decoder.decoder import kv_shapes
+from deltamem.runtime.decoder.decoder import Decoder, kv_shapes
 from deltamem.runtime.decoder.engine import Engine
 from deltamem.runtime.decoder.launch import Eager
 from deltamem.runtime.run import Run
@@ -47,8 +47,9 @@ def make_backbone(family, dtype=torch.float32, **changes):
 
 def stand_in(backbone, *adapters):
     """As much of a runtime Model as runs and engines look at."""
-    return SimpleNamespace(
+    model = SimpleNamespace(
         name="tiny",
+        attention="sdpa",
         backbone=backbone,
         device=torch.device("cpu"),
         dtype=backbone.dtype,
@@ -57,6 +58,8 @@ def stand_in(backbone, *adapters):
         adapter=adapters[0] if adapters else None,
         chat=SimpleNamespace(stop_ids=frozenset(), control_ids=frozenset()),
     )
+    model.decoder = Decoder(model)
+    return model
 
 
 def make_batch(model, rows, capacity=64, ahead=False):

@@ -68,10 +68,7 @@ def test_the_trial_sees_a_step_that_is_not_the_models(monkeypatch):
 @pytest.mark.parametrize("ahead", [False, True])
 def test_answers_in_a_batch_are_those_of_the_plain_loop(config, ahead):
     backbone = make_backbone("qwen3")
-    ours, other = (
-        make_adapter(backbone, rank=4, **config) if "rank" not in config else make_adapter(backbone, **config),
-        None,
-    )
+    ours = make_adapter(backbone, **{"rank": 4} | config)
     other = make_adapter(backbone, seed=2, rank=2)
     model = stand_in(backbone, ours, other)
     batch = make_batch(model, len(ROWS), ahead=ahead)

@@ -3,12 +3,13 @@
 import importlib.util
 import logging
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
 import torch
 
 from deltamem.core.attach import attention_modules
+from deltamem.runtime.decoder.attention import engine_attention
 from deltamem.runtime.decoder.batch import Batch
 from deltamem.runtime.decoder.engine import Engine
 from deltamem.runtime.decoder.launch import Eager, Graph
@@ -58,10 +59,33 @@ class Decoder:
             engine.idle()
             self._give_back(key, engine, launcher)
 
+    def prefill(self):
+        """A context for passes of many tokens: on a GPU with SDPA, attention that reads grouped KV and needs no mask."""
+        model = self._model
+        if model.device.type != "cuda" or model.attention != "sdpa" or not self.works():
+            return nullcontext()
+        return engine_attention(model.backbone.config.get_text_config())
+
+    def warm_up(self, adapters=(), progress=None):
+        """Try the model out and make the engine for answers of these adapters (None: without memory) side by side.
+
+        Otherwise the first answer waits for it: for compiled kernels, that are kept on disk, and for the capture of
+        the step. progress(stage, done, total) is told. On the CPU only the trial takes time.
+        """
+        report = progress or (lambda *_: None)
+        report("Trying out the decoding step", 0, 2)
+        works = self.works()
+        report("Capturing the decoding step", 1, 2)
+        if works and adapters and self._model.device.type == "cuda":
+            with self.seats([Need(adapter, STEP) for adapter in adapters]):
+                pass
+        report("Capturing the decoding step", 2, 2)
+
     def works(self):
         """Whether the model decodes on engines here; finds out at the first call."""
         with self._lock:
             if self._refusal is None:
+                self._refusal = "it is being tried out"  # the trial's own passes are plain ones
                 self._refusal = self._find_refusal()
                 if self._refusal:
                     self._say(self._refusal)
