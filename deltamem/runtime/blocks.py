@@ -36,9 +36,9 @@ def cut(whole, size):
 def passes(blocks, by_message, chunk=None):
     """The passes that feed `blocks` in order on one KV, each a Block.
 
-    Token writes do not care where a message ends: equal chunks of `chunk` tokens (None: CHUNK). Segment writes need each message in a
-    pass of its own, since a pass reads the state from before it; only a message over GROUP tokens is cut, and then
-    each part is a segment.
+    Token writes do not care where a message ends: equal chunks of `chunk` tokens (None: CHUNK). Segment writes need
+    each message in a pass of its own, since a pass reads the state from before it; only a message over GROUP tokens is
+    cut, and then each part is a segment.
     """
     if by_message:
         return [part for b in blocks for part in cut(b, GROUP)]

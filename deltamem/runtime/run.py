@@ -67,13 +67,14 @@ class Run:
         device = self.model.device
         self._mark(tokens, device)
         ids = torch.tensor([tokens.ids], device=device)
+        attention = self.model.decoder.prefill()
         try:
             # no_grad, not inference_mode: states must stay usable outside, with gradients too.
             with (
                 self.model.lock,
                 self.timed(),
                 torch.no_grad(),
-                self.model.decoder.prefill(),
+                attention,
                 bind(self.model.backbone, self.binding),
             ):
                 out = self.model.backbone(input_ids=ids, past_key_values=self.cache, use_cache=True, logits_to_keep=1)

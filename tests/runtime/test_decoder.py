@@ -5,11 +5,11 @@ import torch
 
 from deltamem.runtime import Session
 from deltamem.runtime.blocks import block
-from deltamem.runtime.decoder import Decoder, Need
+from deltamem.runtime.decoder import Decoder, Need, modules
 from deltamem.runtime.decoder.decoder import kv_shapes
 from deltamem.runtime.decoder.trial import trial
 from deltamem.runtime.engine import Reply, decode
-from deltamem.runtime.sampling import Sampling
+from deltamem.runtime.sampling import Sampler, Sampling
 from tests.core.tiny import make_adapter
 from tests.runtime.conftest import same_states
 from tests.runtime.decoding import FAMILIES, make_backbone, make_batch, stand_in, told
@@ -60,7 +60,8 @@ def test_the_trial_sees_a_step_that_is_not_the_models(monkeypatch):
     backbone = make_backbone("qwen3")
     backbone.model.layers[1].mlp.act_fn = torch.nn.Tanh()  # whose MLPs have none of the fast forms
     assert trial(stand_in(backbone), kv_shapes(backbone)) == ""
-    monkeypatch.setattr("deltamem.runtime.decoder.modules.rotary", lambda q, k, *_: (q, k))
+    working = modules.attention_inputs
+    monkeypatch.setattr(modules, "attention_inputs", lambda *args: working(*args[:7], None, *args[8:]))  # no norms
     assert "differs from the model" in trial(stand_in(backbone), kv_shapes(backbone))
 
 
@@ -141,12 +142,10 @@ def test_rows_without_memory_do_not_depend_on_those_with_it():
     for strength in (0.0, 1.0):
         model = stand_in(backbone, adapter)
         batch = make_batch(model, 2)
-        for row, one in enumerate((None, adapter)):
-            run, _ = told(model, one, 6, batch.seats[row].cache, strength=strength)
-            sampler = type("Greedy", (), {"sampling": Sampling()})
-            batch.seats[row].join(run, 5, sampler, 9)
-        batch.engine.active.fill_(True)
-        logits.append([batch.engine.step_logits(6 + i).clone() for i in range(3)])
+        for seat, one in zip(batch.seats, (None, adapter), strict=True):
+            run, _ = told(model, one, 6, seat.cache, strength=strength)
+            seat.join(run, 5, Sampler(Sampling(), "cpu"), 9)
+        logits.append([batch.force(dict.fromkeys(batch.seats, token)) for token in (5, 9, 4)])
     for off, on in zip(*logits, strict=True):
         assert torch.equal(off[0], on[0]) and not torch.equal(off[1], on[1])
 

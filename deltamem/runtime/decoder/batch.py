@@ -36,6 +36,20 @@ class Batch:
         if self._ahead and all(len(one.waiting) == 1 and one.may_go_on for one in together):
             self._start(together)
 
+    def force(self, tokens):
+        """Feed given tokens instead of drawn ones, {seat: id}: the logits [B, V] after them, the rows' own order.
+
+        For trying out an engine: its step is run as for any answer.
+        """
+        for seat, token in tokens.items():
+            self.engine.tokens[seat.row] = token
+        self._start(list(tokens))
+        self._collect()
+        for seat in tokens:
+            seat.waiting.clear()
+            seat.taken = seat.steps
+        return self.engine.logits.clone()
+
     def _start(self, seats):
         engine, begin = self.engine, time.perf_counter()
         rows = [seat.row for seat in seats]
@@ -70,18 +84,18 @@ class Batch:
 class Seat:
     """One answer's place: a row of the KV for its whole turn, and a part in the steps while it decodes.
 
-    cache: the row as a KV, for the turn's other passes; empty at the start.
+    batch: the Batch. cache: the row as a KV, for the turn's other passes; empty at the start.
     """
 
     def __init__(self, batch, row):
-        self._batch, self.row = batch, row
+        self.batch, self.row = batch, row
         self.cache = batch.engine.row_cache(row)
         self.joined = False
         self.waiting = deque()
 
     def join(self, run, token, sampler, limit):
         """Begin decoding with the answer's first token, drawn from the prompt. limit: tokens it may have in all."""
-        engine, row = self._batch.engine, self.row
+        engine, row = self.batch.engine, self.row
         self._run, self._limit, self._writes = run, limit, run.writes and not run.by_message
         self._begin = run.length
         self.steps, self.taken = 0, 0
@@ -99,7 +113,7 @@ class Seat:
     def next(self):
         """The answer's next token. Raises SessionError when the model's output is not a number."""
         if not self.waiting:
-            self._batch.next(self)
+            self.batch.next(self)
         token, seconds = self.waiting.popleft()
         self._run.seconds += seconds
         self.taken += 1
@@ -137,4 +151,4 @@ class Seat:
 
     @property
     def _memory(self):
-        return self._batch.engine.memories[id(self._run.binding.adapter)]
+        return self.batch.engine.memories[id(self._run.binding.adapter)]

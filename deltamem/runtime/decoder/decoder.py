@@ -47,7 +47,7 @@ class Decoder:
     @contextmanager
     def seats(self, needs):
         """A seat for each Need, or None for it, until the block ends."""
-        lent = self._lend(needs[:MAX_ROWS]) if self.works() else None
+        lent = self._lend(needs[:MAX_ROWS]) if needs and self.works() else None
         if lent is None:
             yield [None] * len(needs)
             return
@@ -60,7 +60,7 @@ class Decoder:
             self._give_back(key, engine, launcher)
 
     def prefill(self):
-        """A context for passes of many tokens: on a GPU with SDPA, attention that reads grouped KV and needs no mask."""
+        """A context for passes of many tokens: on a GPU with SDPA, attention that needs no mask and no copied KV."""
         model = self._model
         if model.device.type != "cuda" or model.attention != "sdpa" or not self.works():
             return nullcontext()
@@ -83,13 +83,18 @@ class Decoder:
 
     def works(self):
         """Whether the model decodes on engines here; finds out at the first call."""
-        with self._lock:
+        with self._lock if self._refusal is None else nullcontext():
             if self._refusal is None:
                 self._refusal = "it is being tried out"  # the trial's own passes are plain ones
                 self._refusal = self._find_refusal()
                 if self._refusal:
                     self._say(self._refusal)
         return not self._refusal
+
+    @property
+    def refusal(self):
+        """Why answers decode by the plain loop; "" when they do not."""
+        return self._refusal or ""
 
     def _find_refusal(self):
         model = self._model

@@ -17,7 +17,7 @@ class Engine:
     Between leases every row is idle. Rows are set and read by `Batch`; all tensors live on the model's device:
     active: bool [B], rows that take part in a step. tokens: int64 [B], the token each row feeds next. positions:
     int64 [B], tokens in its KV. temperature, top_p: float32 [B]. numbers: float32 [B, capacity], what decides its
-    draws. drawn: int64 [B], how many tokens it drew.
+    draws. drawn: int64 [B], how many tokens it drew. logits: [B, V] of the last step.
     """
 
     def __init__(self, model, shapes, adapters, rows, capacity):
@@ -30,10 +30,11 @@ class Engine:
         self.temperature, self.top_p = torch.zeros(2, rows, device=device)
         self.numbers = torch.zeros(rows, capacity, device=device)
         self._cache = BatchCache(self.buffers, self)
-        self._modules = Modules(model.backbone, list(self.memories.values()))
+        self._modules = Modules(model.backbone, self, list(self.memories.values()))
         self._workspaces = {}
-        # Of the running step, for the cache and the attention:
-        self.places = self.reach = self._lengths = self._inside = None
+        self.logits = None
+        # Of the running step, for the cache, the modules and the attention:
+        self.places = self.turn = self.reach = self._lengths = self._inside = None
 
     def row_cache(self, row):
         """The row's KV, empty."""
@@ -53,18 +54,6 @@ class Engine:
         that on the device. Returns ids [B] on the device (NO_NUMBER: the row's output is not a number; what idle rows
         get means nothing).
         """
-        logits = self.step_logits(longest)
-        if warm:
-            numbers = self.numbers.gather(1, self.drawn[:, None])[:, 0]
-            ids = draw(logits, self.temperature, self.top_p, numbers)
-        else:
-            ids = likeliest(logits)
-        torch.where(self.active & (ids != NO_NUMBER), ids, self.tokens, out=self.tokens)
-        self.drawn.add_(self.active)
-        return ids
-
-    def step_logits(self, longest):
-        """Feed one token of every active row: the logits [B, V] after it. The model must be locked."""
         model, memories = self.model, self.memories.values()
         self._place(longest)
         for rows in memories:
@@ -78,15 +67,22 @@ class Engine:
                 use_cache=True,
                 logits_to_keep=1,
             )
+        self.logits = out.logits[:, -1]
+        if warm:
+            numbers = self.numbers.gather(1, self.drawn[:, None])[:, 0]
+            ids = draw(self.logits, self.temperature, self.top_p, numbers)
+        else:
+            ids = likeliest(self.logits)
         for rows in memories:
             rows.end(self.active)
+        torch.where(self.active & (ids != NO_NUMBER), ids, self.tokens, out=self.tokens)
         self.positions.add_(self.active)
-        return out.logits[:, -1]
+        self.drawn.add_(self.active)
+        return ids
 
     def _place(self, longest):
         # An idle row writes to the place behind its buffer's end and reads the first.
-        places = torch.where(self.active, self.positions, self.capacity)
-        self.places = places[:, None, None, None]
+        self.places = torch.where(self.active, self.positions, self.capacity)
         lengths = torch.where(self.active, self.positions + 1, 1)
         if longest is None:
             self._lengths = lengths.int()

@@ -12,8 +12,10 @@ class Eager:
         self._engine = engine
 
     def __call__(self, warm, longest):
-        with self._engine.model.lock:
-            ids = self._engine.step(warm, longest)
+        engine = self._engine
+        with engine.model.lock:
+            # A GPU's kernels take lengths from the device; SDPA on the CPU is better off with what the host knows.
+            ids = engine.step(warm, longest if engine.model.device.type == "cpu" else None)
         return ids.tolist
 
 

@@ -3,6 +3,7 @@
 import torch
 
 from deltamem.core.config import HEADS
+from deltamem.kernels.attention_inputs import MemoryStep
 from deltamem.kernels.decode_step import decode_step
 
 
@@ -23,15 +24,11 @@ class MemoryRows:
         kinds = 1 if config.couple_lambda else 2
         self.gates, self.last_gates = torch.zeros(2, kinds, count, rows, width, device=device)
         self.scales = {head: torch.zeros(count, rows, device=device) for head in config.delta_heads}
+        self._factors = {head: torch.stack([self._factor(one, head) for one in self.layers]) for head in self.scales}
         self.writes = torch.zeros(rows, dtype=torch.bool, device=device)
         self.written = self.writes.clone()  # of this step: rows that write and are not idle
         self.reads = [None] * count
         self.packed = [None] * count
-
-    def packed_weights(self, name):
-        """(weight [P, hidden], bias [P]) of a layer's projections, float32; None when it has no memory."""
-        layer = self.adapter.layers.get(name)
-        return None if layer is None else layer._packed()
 
     # Rows coming and going
 
@@ -42,9 +39,12 @@ class MemoryRows:
         self.states[:, row] = torch.stack(states)
         self.gates[:, :, row] = 0
         self.writes[row] = writes
+        on = None
+        if binding.layers_off:
+            on = torch.tensor([float(name not in binding.layers_off) for name in self.names], device=self.writes.device)
         for head, scale in self.scales.items():
-            factors = [self._factor(layer, head) * (name not in binding.layers_off) for name, layer in self._pairs()]
-            scale[:, row] = torch.stack([f.reshape(()) for f in factors]) * binding.strength
+            factors = self._factors[head] * binding.strength
+            scale[:, row] = factors if on is None else factors * on
 
     def leave(self, row, binding, steps, back):
         """Hand the memory back after `steps` steps, without the last one when `back`."""
@@ -71,18 +71,15 @@ class MemoryRows:
             gates.add_sums(name, beta[i : i + 1], lam[i : i + 1], written)
 
     def _factor(self, layer, head):
-        """What the steer multiplies reads @ weight with, beside the strength; 0-dim or [1] tensor."""
+        """What the steer multiplies reads @ weight with, beside the strength; a 0-dim tensor."""
         factor = torch.tensor(self.config.alpha / self.config.rank, device=layer.beta_bias.device)
         if self.config.trainable_delta_scale:
             index = HEADS.index(head) if self.config.delta_scale_granularity == "head" else 0
-            factor = factor * torch.sigmoid(layer.delta_scale_raw[index]) * self.config.delta_scale_max
+            factor = factor * torch.sigmoid(layer.delta_scale_raw[index]).reshape(()) * self.config.delta_scale_max
         return torch.ones_like(factor) if self._normed(head) else factor
 
     def _normed(self, head):
         return head == "o" and self.config.delta_o_rmsnorm
-
-    def _pairs(self):
-        return self.adapter.layers.items()
 
     # A step
 
@@ -90,30 +87,41 @@ class MemoryRows:
         """active: bool [B], rows that are not idle."""
         torch.logical_and(self.writes, active, out=self.written)
 
-    def advance(self, name, packed, outputs):
-        """Read, write and steer in one layer.
-
-        packed: [B, P] float32, outputs of `packed_weights`. outputs: {"q", "k", "v": [B, N]}, steered in place.
-        """
-        place = self.names.index(name)
-        layer = self.layers[place]
-        heads = [head for head in "qkv" if head in self.scales]
-        steered = {}
-        if heads:
-            weight = layer._parameters[f"delta_{heads[0]}_proj"]
-            steered = {"steered": outputs[heads[0]], "weight": weight, "scale": self.scales[heads[0]][place]}
-        reads, _ = decode_step(
+    def step(self, place, packed):
+        """The MemoryStep of a layer; packed: [B, P] float32, outputs of the layer's packed projections."""
+        self.packed[place] = packed
+        steers = "q" in self.scales
+        return MemoryStep(
             packed,
             self.states[place],
             self.next[place],
-            normalize_qk=self.config.normalize_qk,
-            update=self.config.state_update_mode,
-            write=self.written,
+            self.written,
+            self.config.normalize_qk,
+            self.config.state_update_mode,
+            self.layers[place]._parameters["delta_q_proj"] if steers else None,
+            self.scales["q"][place] if steers else None,
+        )
+
+    def advance(self, place, packed, outputs):
+        """The same step made here, for what a single launch does not take: keys and values that are steered.
+
+        outputs: {"q", "k", "v": [B, N]}, steered in place.
+        """
+        step = self.step(place, packed)
+        steered = {} if step.weight is None else {"steered": outputs["q"], "weight": step.weight, "scale": step.scale}
+        reads, _ = decode_step(
+            packed,
+            step.state,
+            step.after,
+            normalize_qk=step.normalize_qk,
+            update=step.update,
+            write=step.write,
             **steered,
         )
-        for head in heads[1:]:
-            outputs[head] += self.correction(place, head, reads).to(outputs[head].dtype)
-        self.reads[place], self.packed[place] = reads, packed
+        for head in "kv":
+            if head in self.scales:
+                outputs[head] += self.correction(place, head, reads).to(outputs[head].dtype)
+        self.reads[place] = reads
 
     def correction(self, place, head, reads):
         """What a head's output is corrected by, [B, N] float32."""

@@ -13,23 +13,27 @@ from torch import nn
 
 from deltamem.core.attach import attention_modules
 from deltamem.core.binding import base_of
+from deltamem.kernels.attention_inputs import attention_inputs
 from deltamem.kernels.rms_norm import rms_norm
-from deltamem.kernels.rotary import HeadNorms, rotary
+from deltamem.kernels.rotary import HeadNorms
 from deltamem.kernels.small_linear import LowRank, small_gated_linear, small_linear
 
 
 class Modules:
-    """The forwards that one decoding engine puts in place of the backbone's. memories: its MemoryRows."""
+    """The forwards that one decoding engine puts in place of the backbone's.
 
-    def __init__(self, backbone, memories):
-        self._memories = memories
+    step: the engine; its `places`, `buffers` and `turn` are those of the step that runs. memories: its MemoryRows.
+    Raises TypeError when the backbone's attention is not made of the parts that can be replaced.
+    """
+
+    def __init__(self, backbone, step, memories):
+        self._step, self._memories = step, memories
         self._forwards = []  # (module, function)
-        self._rotaries = []  # modules of Python code whose apply_rotary_pos_emb is replaced
-        self._norms = None  # norms of the heads of the attention module that runs now
-        found = attention_modules(base_of(backbone))
-        for name, attention in attention_modules(backbone).items():
+        self._codes = []  # modules of Python code with an apply_rotary_pos_emb, which has nothing to do in a step
+        base, found = base_of(backbone), attention_modules(backbone)
+        for name, attention in found.items():
             self._take_attention(name, attention)
-        taken = {id(module) for module, _ in self._forwards}
+        self._take_positions(base)
         inside = {id(part) for attention in found.values() for part in attention.modules()}
         for module in backbone.modules():
             if _is_norm(module) and id(module) not in inside:
@@ -37,15 +41,15 @@ class Modules:
             elif _is_gated(module):
                 self._put(module, lambda x, m=module: _gated(m, x))
         head = backbone.get_output_embeddings()
-        if _is_linear(head) and id(head) not in taken:
+        if _is_linear(head):
             self._put(head, lambda x: small_linear(x[:, 0], [head.weight], [head.bias])[0][:, None])
 
     @contextmanager
     def fast(self):
         """The block runs single-token passes with the forwards of this object. The model must be locked."""
-        plain = [vars(code)["apply_rotary_pos_emb"] for code in self._rotaries]
-        for code in self._rotaries:
-            code.apply_rotary_pos_emb = self._turn
+        plain = [vars(code)["apply_rotary_pos_emb"] for code in self._codes]
+        for code in self._codes:
+            code.apply_rotary_pos_emb = lambda q, k, *_, **__: (q, k)
         for module, function in self._forwards:
             module.__dict__["forward"] = function  # past nn.Module.__setattr__, which is slow
         try:
@@ -53,7 +57,7 @@ class Modules:
         finally:
             for module, _ in self._forwards:
                 del module.__dict__["forward"]
-            for code, function in zip(self._rotaries, plain, strict=True):
+            for code, function in zip(self._codes, plain, strict=True):
                 code.apply_rotary_pos_emb = function
 
     def _put(self, module, function):
@@ -61,31 +65,24 @@ class Modules:
             self._forwards.append((module, function))
 
     def _take_attention(self, name, attention):
-        """Projections with the memory in one launch each; norms of the heads with the rotary turn in one."""
+        """Projections with the memory in one launch, and all from there to the attention in another."""
         linear = [getattr(attention, f"{head}_proj") for head in "qkvo"]
-        here = [(rows, *rows.packed_weights(name)) for rows in self._memories if rows.packed_weights(name)]
-        if not all(_is_linear(module) for module in linear):
-            if here:
-                raise TypeError(f"{name} has projections of type {type(linear[0]).__name__}, not nn.Linear")
-            return
-        into, out = _Inputs(linear[:3], name, here), _Output(linear[3], name, here)
-        norms = self._take_head_norms(attention)
-
-        def project(x):
-            self._norms = norms
-            return into.query(x)
-
-        self._put(attention.q_proj, project)
-        self._put(attention.k_proj, into.key)
-        self._put(attention.v_proj, into.value)
-        self._put(attention.o_proj, out)
+        code = sys.modules[type(attention).__module__]
+        if not all(_is_linear(module) and "forward" not in vars(module) for module in linear):
+            raise TypeError(f"{name} has projections that are not plain linear maps")
+        if not callable(vars(code).get("apply_rotary_pos_emb")):
+            raise TypeError(f"{name} turns positions in a way of its own")
+        if code not in self._codes:
+            self._codes.append(code)
+        here = [rows for rows in self._memories if name in rows.names]
+        inputs = _Inputs(self._step, attention, linear[:3], name, here, self._take_head_norms(attention))
+        self._put(attention.q_proj, inputs.query)
+        self._put(attention.k_proj, inputs.key)
+        self._put(attention.v_proj, inputs.value)
+        self._put(attention.o_proj, _Output(linear[3], name, here))
 
     def _take_head_norms(self, attention):
-        code = sys.modules[type(attention).__module__]
-        if not callable(vars(code).get("apply_rotary_pos_emb")):
-            return None
-        if code not in self._rotaries:
-            self._rotaries.append(code)
+        """HeadNorms of an attention that norms its heads before it turns them, else None."""
         norms = [getattr(attention, f"{head}_norm", None) for head in "qk"]
         dim = getattr(attention, "head_dim", None)
         if not all(_is_norm(norm) and norm.weight.shape == (dim,) for norm in norms):
@@ -93,40 +90,68 @@ class Modules:
         if norms[0].variance_epsilon != norms[1].variance_epsilon:
             return None
         for norm in norms:
-            self._put(norm, lambda x: x)  # taken into the turn
+            self._put(norm, lambda x: x)
         return HeadNorms(norms[0].weight, norms[1].weight, norms[0].variance_epsilon)
 
-    def _turn(self, q, k, cos, sin, *_, **__):
-        q, k = rotary(q[:, :, 0], k[:, :, 0], cos[:, 0], sin[:, 0], self._norms)
-        return q[:, :, None], k[:, :, None]
+    def _take_positions(self, base):
+        """Note the step's cosines and sines as the model makes them, once for all layers."""
+        module = getattr(base, "rotary_emb", None)
+        if module is None:
+            raise TypeError(f"{type(base).__name__} has no rotary_emb")
+
+        def embed(x, position_ids, *args, **kwargs):
+            cos, sin = type(module).forward(module, x, position_ids, *args, **kwargs)
+            self._step.turn = cos[:, 0], sin[:, 0]
+            return cos, sin
+
+        self._put(module, embed)
 
 
 class _Inputs:
-    """q, k and v projections and the memories' own, of x [B, 1, hidden], in one launch when q is asked for."""
+    """q, k and v of x [B, 1, hidden], and the memories' projections, made when q is asked for.
 
-    def __init__(self, linear, name, memories):
-        self._name, self._memories = name, [rows for rows, _, _ in memories]
+    Queries come out steered, normed and turned. Keys and values are in the cache by then: what the model gets of them
+    is only passed on.
+    """
+
+    def __init__(self, step, attention, linear, name, memories, norms):
+        self._step, self._index, self._norms = step, attention.layer_idx, norms
+        self._turns = bool(getattr(attention, "use_rope", True))
+        self._memories = [(rows, rows.names.index(name)) for rows in memories]
         self._weights = [module.weight for module in linear]
         self._biases = [module.bias for module in linear]
-        self._widths = [weight.shape[0] for _, weight, _ in memories]
-        if memories:
-            self._weights.append(torch.cat([weight for _, weight, _ in memories]))
-            self._biases.append(torch.cat([bias for _, _, bias in memories]))
-        self._made = {}
+        packed = [rows.adapter.layers[name]._packed() for rows in memories]
+        self._widths = [len(weight) for weight, _ in packed]
+        if packed:
+            self._weights.append(torch.cat([weight for weight, _ in packed]))
+            self._biases.append(torch.cat([bias for _, bias in packed]))
+        self._alone = len(memories) == 1 and not {"k", "v"} & set(memories[0].scales)
+        self._made = None
 
     def query(self, x):
+        step, memory = self._step, None
         q, k, v, *packed = small_linear(x[:, 0], self._weights, self._biases)
-        self._made = {"q": q, "k": k, "v": v}
-        if packed:
-            for rows, part in zip(self._memories, packed[0].split(self._widths, dim=1), strict=True):
-                rows.advance(self._name, part, self._made)
-        return self._made.pop("q")[:, None]
+        if self._alone:
+            rows, place = self._memories[0]
+            memory = rows.step(place, packed[0])
+        elif packed:
+            outputs = {"q": q, "k": k, "v": v}
+            parts = packed[0].split(self._widths, dim=1)
+            for (rows, place), part in zip(self._memories, parts, strict=True):
+                rows.advance(place, part, outputs)
+        keys, values = step.buffers.keys[self._index], step.buffers.values[self._index]
+        turn = step.turn if self._turns else None
+        heads, reads = attention_inputs(q, k, v, keys, values, step.places, turn, self._norms, memory)
+        if memory is not None:
+            rows.reads[place] = reads
+        self._made = k, v
+        return heads.flatten(1)[:, None]
 
     def key(self, x):
-        return self._made.pop("k")[:, None]
+        return self._made[0][:, None]
 
     def value(self, x):
-        return self._made.pop("v")[:, None]
+        return self._made[1][:, None]
 
 
 class _Output:
@@ -134,7 +159,7 @@ class _Output:
 
     def __init__(self, linear, name, memories):
         self._linear = linear
-        self._steering = [(rows, rows.names.index(name)) for rows, _, _ in memories if "o" in rows.scales]
+        self._steering = [(rows, rows.names.index(name)) for rows in memories if "o" in rows.scales]
 
     def __call__(self, x):
         low_rank, steering = None, self._steering

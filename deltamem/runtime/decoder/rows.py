@@ -65,15 +65,14 @@ class _RowLayer(DynamicLayer):
 
 
 class BatchCache(Cache):
-    """All rows at once, for passes of one token a row: each row's key goes to the place that the step names."""
+    """All rows at once, for passes of one token a row, whose keys and values the step has put where they belong."""
 
     def __init__(self, buffers, step):
         super().__init__(layers=[_BatchLayer(k, v, step) for k, v in _pairs(buffers)])
 
 
 class _BatchLayer(DynamicLayer):
-    """step.places: [B, 1, 1, 1] int64 on the device, where each row's token goes. step.reach: places that attention
-    may have to read at most, or None for the whole buffer."""
+    """step.reach: places that attention may have to read at most, or None for the whole buffer."""
 
     def __init__(self, keys, values, step):
         super().__init__()
@@ -82,9 +81,6 @@ class _BatchLayer(DynamicLayer):
         self.is_initialized = True
 
     def update(self, key_states, value_states, *args, **kwargs):
-        places = self._step.places.expand_as(key_states)
-        self.keys.scatter_(2, places, key_states)
-        self.values.scatter_(2, places, value_states)
         reach = self._step.reach
         return (self.keys, self.values) if reach is None else (self.keys[:, :, :reach], self.values[:, :, :reach])
 

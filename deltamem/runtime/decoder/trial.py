@@ -23,22 +23,15 @@ def trial(model, shapes):
     vocabulary = model.backbone.config.get_text_config().vocab_size
     engine = Engine(model, shapes, [a for a in adapters if a is not None], len(PROMPTS), 16)
     batch = Batch(engine, Eager(engine), False)
-    expected, given = [], []
+    expected = []
     plain = [_told(model, adapter, row, vocabulary) for row, adapter in enumerate(adapters)]
     seated = [_told(model, adapter, row, vocabulary, batch.seats[row].cache) for row, adapter in enumerate(adapters)]
     tokens = [[(5 + 11 * step + row) % vocabulary for step in range(STEPS)] for row in range(len(PROMPTS))]
     for run, ids in zip(plain, tokens, strict=True):
         expected.append(torch.stack([run.feed(block([token], not run.by_message)) for token in ids]))
-    sampler = Sampler(Sampling(), model.device)
-    for row, (run, ids) in enumerate(zip(seated, tokens, strict=True)):
-        batch.seats[row].join(run, ids[0], sampler, STEPS + 1)
-    for step in range(STEPS):
-        for row, ids in enumerate(tokens):
-            engine.tokens[row] = ids[step]
-        engine.active.fill_(True)
-        with model.lock:
-            longest = None if model.device.type == "cuda" else max(PROMPTS) + step
-            given.append(engine.step_logits(longest))
+    for seat, run, ids in zip(batch.seats, seated, tokens, strict=True):
+        seat.join(run, ids[0], Sampler(Sampling(), model.device), STEPS + 1)
+    given = [batch.force(dict(zip(batch.seats, ids, strict=True))) for ids in zip(*tokens, strict=True)]
     for row, want in enumerate(expected):
         got = torch.stack([logits[row] for logits in given]).float()
         worst = (got - want.float()).abs().max() / want.float().abs().max()

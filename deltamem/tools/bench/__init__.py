@@ -1,0 +1,1 @@
+"""`python -m deltamem.tools.bench`: how fast the memory is beside the backbone alone, once it is seen to be right."""
