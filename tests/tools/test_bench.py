@@ -12,7 +12,7 @@ TINY = [*TINY.split(), "--check-steps", "4", "--minutes", "1"]
 
 
 def test_it_checks_and_measures(tmp_path, capsys):
-    files = {name: tmp_path / name for name in ("json", "plot", "profile")}
+    files = {name: tmp_path / f"{name}.png" for name in ("json", "plot", "profile")}
     assert bench.main([*TINY, *(part for name, path in files.items() for part in (f"--{name}", str(path)))]) == 0
     found = json.loads(files["json"].read_text())
     assert found["checks_passed"] and all(check["ok"] for check in found["checks"]) and len(found["checks"]) > 10
