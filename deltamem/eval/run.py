@@ -62,6 +62,8 @@ class Runner:
         self.prompts = Prompts(model, protocol, condition, self.by_message)
         self.draw = Draw(protocol.temperature, protocol.top_p, protocol.top_k)
         gpu = model.device.type == "cuda"
+        if gpu:
+            torch.cuda.reset_peak_memory_stats(model.device)
         self.batch = batch or (64 if gpu else 8)
         self.pass_tokens = 65_536 if gpu else 8_192  # of a batch's prompts: bounds the activations
         self.kv_tokens = _kv_budget(model)
@@ -230,5 +232,8 @@ def _kv_budget(model):
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
     width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     token = 2 * config.num_hidden_layers * heads * width * model.dtype.itemsize
-    room = 0.4 * torch.cuda.mem_get_info(model.device)[0] if model.device.type == "cuda" else 2**30
+    room = 2**30
+    if model.device.type == "cuda":
+        torch.cuda.empty_cache()  # what an earlier run's tensors left is free too
+        room = 0.4 * torch.cuda.mem_get_info(model.device)[0]
     return max(1, int(room / token))

@@ -98,6 +98,8 @@ def test_longmemeval_in_both_layouts(tmp_path):
     sample = {"data": [{"id": "s", "question_type": "x", "conversation": made.CHAT, "questions": asked}]}
     (other,) = read(tmp_path, "longmemeval", sample)
     assert other.messages == chat.messages[:2] and other.items[0].golds == ["Rex"]
+    asked[0]["is_abstention"] = True
+    assert read(tmp_path, "longmemeval", sample)[0].items == []  # only a judge could score it
 
 
 @pytest.mark.parametrize("task", made.MAKERS)

@@ -7,7 +7,10 @@ from ..scores import first_line
 
 
 def read(rows):
-    """A conversation per history. Takes the original layout, and that of the samples with "conversation"."""
+    """A conversation per history. Takes the original layout, and that of the samples with "conversation".
+
+    Questions that have no answer are left out: without a judge model, nothing tells a right refusal from a wrong one.
+    """
     conversations = []
     for where, value in rows:
         row = Row(value, where)
@@ -20,13 +23,14 @@ def read(rows):
                 for number, (date, session) in enumerate(zip(dates, row.get("haystack_sessions", list), strict=False))
                 for turn in session
             ]
-            items = [Item(key, row.text("question"), [row.text("answer")], kind)]
+            items = [] if key.endswith("_abs") else [Item(key, row.text("question"), [row.text("answer")], kind)]
         else:
             key = row.text("id")
             turns = [(turn.text("date"), turn) for turn in row.rows("conversation")]
             items = [
                 Item(f"{key}/{qa.text('id')}", qa.text("question"), [qa.text("answer")], kind)
                 for qa in row.rows("questions")
+                if not qa.value.get("is_abstention")
             ]
         messages, last = [], None
         for date, turn in turns:
