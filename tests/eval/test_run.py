@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from deltamem.eval import prompts
+from deltamem.eval import prompts, run
 from deltamem.eval.conditions import CONDITIONS
 from deltamem.eval.data import local_rows
 from deltamem.eval.prompts import Prompts, clip
@@ -95,6 +95,24 @@ def test_batches_and_shared_prefixes_change_nothing(evaluate, adapter_folders, t
         hashes = {key: r["prompt_sha256"] for key, r in read_run(path)[1].items()}
         same = {key: r["prompt_sha256"] for key, r in read_run(tmp_path / "alone" / path.name)[1].items()}
         assert same.items() <= hashes.items()  # however the prompt was cut up for sharing
+
+
+def test_a_batch_too_large_for_the_device_is_answered_in_parts(evaluate, tmp_path, monkeypatch):
+    evaluate("hotpotqa", "--condition", "base", "--out", str(tmp_path / "whole"))
+    real = run.answer_rows
+
+    def small_device(backbone, chat, prompts, *rest):
+        if len(prompts) > room:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return real(backbone, chat, prompts, *rest)
+
+    monkeypatch.setattr(run, "answer_rows", small_device)
+    room = 1
+    assert evaluate("hotpotqa", "--condition", "base")[0] == 0
+    assert answers(tmp_path / "out/hotpotqa.base.jsonl") == answers(tmp_path / "whole/hotpotqa.base.jsonl")
+    room = 0
+    code, _, err = evaluate("hotpotqa", "--condition", "base-full")
+    assert code == 1 and "error: The device ran out of memory at a prompt of" in err
 
 
 def test_what_does_not_fit_is_cut_by_the_protocol_and_counted(model, tmp_path, evaluate):
