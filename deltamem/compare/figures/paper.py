@@ -15,6 +15,8 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Colormap, LinearSegmentedColormap
 from matplotlib.figure import Figure
 
+from deltamem.quoting import UNSEEN
+
 DPI = 200
 TITLE, TEXT, SMALL = 10, 8.5, 8  # points; the figures are drawn at the width they are printed at
 WIDTH = 6.5  # inches: the text width of a page; figures are this wide unless they say otherwise
@@ -120,7 +122,9 @@ def sheet(width: float, height: float, title: str, caption: list[str], look: Loo
 def wrap(paragraphs: list[str], width: float, size: float = SMALL) -> str:
     """Paragraphs, each broken to lines that fit `width` inches at a font size in points."""
     room = int((width - 0.2) * 72 / (size * 0.53))
-    return "\n".join(line for paragraph in paragraphs for line in textwrap.wrap(paragraph, room))
+    # Control characters have no shape, and an SVG that holds one is no XML.
+    plain = (UNSEEN.sub(" ", paragraph) for paragraph in paragraphs)
+    return "\n".join(line for paragraph in plain for line in textwrap.wrap(paragraph, room))
 
 
 def caption_height(caption: list[str], width: float) -> float:
