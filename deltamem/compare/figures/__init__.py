@@ -4,13 +4,15 @@ Drawn with matplotlib's object interface only (no pyplot), so that threads never
 from session snapshots (states [L, H, r, r], beta and lam [L, H, r], float32) and traces (beta and influence [L, T]).
 """
 
+from deltamem.compare.tables import csv_text
+
 from .atlas import AtlasLayout, change_atlas, states_atlas
 from .gates import gate_map
 from .influence import influence_map
 from .layer import layer_change, layer_states
 from .paper import DARK, LIGHT, Look, Picture, Source, png, svg, when
 from .probes import probe_chart
-from .report import csv_text, report_figures
+from .report import report_figures
 from .scale import layer_norms, size_limit, state_limit
 from .sizes import effective_rank, norm_map, singular_values, spectrum
 from .tokens import token_html, token_text

@@ -8,6 +8,7 @@ import textwrap
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
@@ -17,6 +18,7 @@ from matplotlib.figure import Figure
 
 from deltamem.quoting import UNSEEN
 
+matplotlib.rcParams["svg.hashsalt"] = "deltamem"  # the same figure gives the same SVG
 DPI = 200
 TITLE, TEXT, SMALL = 10, 8.5, 8  # points; the figures are drawn at the width they are printed at
 WIDTH = 6.5  # inches: the text width of a page; figures are this wide unless they say otherwise

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 
 from .atlas import change_atlas, states_atlas
@@ -48,15 +46,3 @@ def report_figures(
     if probes:
         pictures.append(probe_chart(probes, f"{source.caption('')}."))
     return pictures
-
-
-def csv_text(rows: Sequence[Sequence]) -> str:
-    """Rows as CSV. Text that a spreadsheet would take for a formula gets a quote in front."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerows([[_safe(cell) for cell in row] for row in rows])
-    return out.getvalue()
-
-
-def _safe(cell):
-    return f"'{cell}" if isinstance(cell, str) and cell[:1] in ("=", "+", "-", "@", "\t", "\r") else cell

@@ -1,16 +1,15 @@
 """What the arms answered to the probes, scored, counted and as tables."""
 
-import csv
-import io
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from deltamem.compare.metrics import contains, exact_match, token_f1
+from deltamem.compare.tables import csv_text
 
 METRICS = {"exact": exact_match, "contains": contains, "f1": token_f1}
+TITLES = {"contains": "contains an accepted answer", "exact": "is an accepted answer", "f1": "token F1"}
 RESAMPLES = 10_000
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # openings that a spreadsheet would run
 
 
 @dataclass(frozen=True)
@@ -74,6 +73,22 @@ class ProbeResults:
             rows.append(row)
         return rows
 
+    def bars(self, metrics=("contains", "exact", "f1")):
+        """The summary as figures.probe_chart takes it: one dict per arm and metric. Empty when nothing was asked."""
+        return [
+            {
+                "arm": row["arm"],
+                "metric": TITLES[name],
+                "value": row[name],
+                "low": row[f"{name}_low"],
+                "high": row[f"{name}_high"],
+                "count": row["n"],
+            }
+            for row in self.summary()
+            for name in metrics
+            if row["n"]
+        ]
+
     def table(self):
         """(header, rows) for people: a row per probe; every arm's answer stands behind ✓ or ✗."""
         header = ["#", "Question", "Accepted answers", *self.titles.values()]
@@ -96,13 +111,13 @@ class ProbeResults:
                 turn = [answer.stats.get("stop", ""), answer.stats.get("prompt_tokens", "")]
                 accepted = " | ".join(probe.answers)
                 rows.append([number, probe.question, accepted, key, title, answer.text, *scores, *turn, answer.error])
-        return write_csv([header, *rows])
+        return csv_text([header, *rows])
 
     def summary_csv(self):
         """The summary as CSV."""
         rows = self.summary()
         header = list(rows[0]) if rows else []
-        return write_csv([header, *([_rounded(row[name]) for name in header] for row in rows)])
+        return csv_text([header, *([_rounded(row[name]) for name in header] for row in rows)])
 
 
 def interval(values, seed=0):
@@ -113,17 +128,6 @@ def interval(values, seed=0):
     drawn = np.random.default_rng(seed).integers(values.size, size=(RESAMPLES, values.size))
     low, high = np.quantile(values[drawn].mean(axis=1), [0.025, 0.975])
     return float(values.mean()), float(low), float(high)
-
-
-def write_csv(rows):
-    """CSV text of rows of plain values, safe to open in a spreadsheet."""
-    buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="\n").writerows([_safe(cell) for cell in row] for row in rows)
-    return buffer.getvalue()
-
-
-def _safe(cell):
-    return "'" + cell if isinstance(cell, str) and cell.lstrip(" ").startswith(_FORMULA) else cell
 
 
 def _rounded(value):
