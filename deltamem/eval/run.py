@@ -10,9 +10,8 @@ import torch
 
 from deltamem.compare.controls import shuffled
 from deltamem.core.binding import Binding
-from deltamem.runtime import Session
-from deltamem.runtime.blocks import Block, join, passes
-from deltamem.runtime.rows import Draw, answer_rows
+from deltamem.runtime.blocks import GROUP, Block, join, passes
+from deltamem.runtime.rows import Draw, answer_rows, write_rows
 from deltamem.runtime.run import Run
 
 from .conditions import writes_history
@@ -67,18 +66,20 @@ class Runner:
         self.batch = batch or (64 if gpu else 8)
         self.pass_tokens = 65_536 if gpu else 8_192  # of a batch's prompts: bounds the activations
         self.kv_tokens = _kv_budget(model)
+        self.together = self.batch  # histories that are written side by side
 
     def records(self, conversations, done):
         """Yields lists of records as batches finish, for all questions whose ids are not in `done`.
 
         conversations: [(Conversation, [(index, item), ...])], the questions that fall to this process.
         """
+        left = [(c, [pair for pair in asked if pair[1].id not in done]) for c, asked in conversations]
+        left = [(conversation, asked) for conversation, asked in left if asked]
         waiting = []
-        for conversation, asked in conversations:
-            asked = [(index, item) for index, item in asked if item.id not in done]
-            if not asked:
-                continue
-            memory = self._remember(conversation)
+        for number, (conversation, asked) in enumerate(left):
+            if number % self.together == 0:
+                self._write([c for c, _ in left[number : number + self.together]])
+            memory = self._memory(conversation)
             begin = time.perf_counter()
             prefix, jobs = self._jobs(conversation, asked, memory)
             share = (memory.seconds + time.perf_counter() - begin) / len(jobs)
@@ -119,18 +120,24 @@ class Runner:
             jobs.append(job)
         return prefix, jobs
 
-    def _remember(self, conversation):
+    def _write(self, conversations):
+        """Write the histories that the condition needs and that no earlier one has written."""
+        todo = [c for c in conversations if c.messages and (self.label, c.id) not in self.memories]
+        if not writes_history(self.condition) or not todo:
+            return
+        begin = time.perf_counter()
+        rows = min(self.batch, max(1, self.kv_tokens // GROUP))
+        found = write_rows(self.model, self.adapter, [c.messages for c in todo], rows)
+        stacks = [torch.cat(list(states.values())).cpu().numpy() for states, _ in found]
+        share = (time.perf_counter() - begin) / sum(written for _, written in found)
+        for conversation, states, (_, written) in zip(todo, stacks, found, strict=True):
+            self.memories[self.label, conversation.id] = Memory(states, written, share * written)
+
+    def _memory(self, conversation):
         """The Memory before the question, empty where nothing is remembered."""
         if not writes_history(self.condition) or not conversation.messages:
             return Memory()
-        key = self.label, conversation.id
-        if key not in self.memories:
-            begin = time.perf_counter()
-            session = Session(self.model, memory=True, context="none", adapter=self.label)
-            session.preload(conversation.messages)
-            last = session.snapshots[-1]
-            self.memories[key] = Memory(last.states, last.written_tokens, time.perf_counter() - begin)
-        memory = self.memories[key]
+        memory = self.memories[self.label, conversation.id]
         if self.condition.control == "shuffled":
             return replace(memory, states=shuffled(memory.states, self.seed))
         return memory

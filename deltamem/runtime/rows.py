@@ -1,4 +1,4 @@
-"""Answers of a whole batch: rows of different prompts, each with a memory of its own, decoded together."""
+"""Whole batches: rows of different texts, each with a memory of its own, written and answered together."""
 
 import random
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ from transformers import DynamicCache
 from deltamem.core.binding import Binding, bind
 from deltamem.runtime.blocks import Block
 from deltamem.runtime.errors import SessionError
+from deltamem.runtime.prompt import View, check_messages
 from deltamem.runtime.run import sentence_ids
 
 
@@ -66,38 +67,76 @@ def answer_rows(
         prompts: whole prompts, or what follows the prefix; `write` marks what enters the memory.
         seeds: what row i's draws are seeded with; not needed at temperature 0.
         binding: the memory; row i of its states belongs to prompts[i]. What is drawn is written as well where the
-            adapter writes tokens (unless binding.write is off). None: the backbone alone.
+            adapter writes tokens. None: the backbone alone.
         prefix: KV of one row [1, ...] that all prompts continue; it is left as it is.
 
     Raises SessionError when the model's output is not a number.
     """
-    device = backbone.device
-    rows = _Rows(prompts, binding, chat, device, prefix)
+    batch = _Batch(backbone, chat, len(prompts), binding, prefix)
     dice = [random.Random(seed) for seed in (seeds if seeds is not None else range(len(prompts)))]
     answers = [RowAnswer([]) for _ in prompts]
     active = list(range(len(prompts)))  # the prompt that each row of the batch belongs to
-    with bind(backbone, binding):
-        logits = rows.start(backbone)
-        while True:
-            _check_numbers(logits)
-            tokens = draw.pick(logits, [dice[i] for i in active])
-            going = []
-            for row, token in enumerate(tokens.tolist()):
-                answer = answers[active[row]]
-                if answer.stop == "eos" or len(answer.ids) >= limits[active[row]]:
-                    continue
-                if token in chat.stop_ids:
-                    answer.stop = "eos"
-                    continue
-                answer.ids.append(token)
-                if len(answer.ids) < limits[active[row]]:
-                    going.append(row)
-            if not going:
-                return answers
-            if 2 * len(going) <= len(active):  # the finished rows are worth their moving away
-                rows.keep(going)
-                tokens, active = tokens[going], [active[row] for row in going]
-            logits = rows.step(backbone, tokens)
+    logits = batch.feed(prompts)
+    while True:
+        _check_numbers(logits)
+        tokens = draw.pick(logits, [dice[i] for i in active])
+        going = []
+        for row, token in enumerate(tokens.tolist()):
+            answer = answers[active[row]]
+            if answer.stop == "eos" or len(answer.ids) >= limits[active[row]]:
+                continue
+            if token in chat.stop_ids:
+                answer.stop = "eos"
+                continue
+            answer.ids.append(token)
+            if len(answer.ids) < limits[active[row]]:
+                going.append(row)
+        if not going:
+            return answers
+        if 2 * len(going) <= len(active):  # the finished rows are worth their moving away
+            batch.keep(going)
+            tokens, active = tokens[going], [active[row] for row in going]
+        logits = batch.step(tokens)
+
+
+@torch.no_grad()
+def write_rows(model, adapter, histories: list[list[dict]], rows: int = 64) -> list[tuple[dict[str, Tensor], int]]:
+    """The memory after each history, as Session.preload leaves it: ({module: [1, H, r, r]}, tokens written) each.
+
+    model: runtime Model. histories: lists of {"role", "content"} dicts. rows: how many are written side by side.
+    Raises SessionError for a history that a session would not take either.
+    """
+    by_message = adapter.config.memory_write_granularity != "token"
+    view = View(model.chat, "none", None, 1, by_message, model.max_context)
+    left = [view.history(check_messages(messages), True) for messages in histories]
+    written = [sum(sum(part.write) for group in groups for part in group) for groups in left]
+    states = adapter.empty_states(len(histories))
+    while waiting := [index for index, groups in enumerate(left) if groups]:
+        waiting = sorted(waiting, key=lambda index: -len(left[index][0]))  # those with most passes to come first
+        for start in range(0, len(waiting), rows):
+            some = waiting[start : start + rows]
+            _write_groups(model, adapter, [left[index].pop(0) for index in some], states, some)
+    return [({name: s[i : i + 1] for name, s in states.items()}, count) for i, count in enumerate(written)]
+
+
+def _write_groups(model, adapter, groups, states, places):
+    """Feed every row's group of passes, which share a KV, and put its state back in its place. Longest group first."""
+    binding = Binding(adapter, {name: state[places] for name, state in states.items()})
+    batch = _Batch(model.backbone, model.chat, len(groups), binding)
+
+    def put_back(begin, end):
+        for name, state in binding.states.items():
+            states[name][places[begin:end]] = state[begin:]
+
+    count = len(groups)
+    for turn in range(len(groups[0])):
+        going = sum(len(group) > turn for group in groups)
+        if going < count:
+            put_back(going, count)
+            batch.keep(list(range(going)))
+            count = going
+        batch.feed([group[turn] for group in groups[:going]])
+    put_back(0, count)
 
 
 def _check_numbers(logits):
@@ -109,74 +148,74 @@ def _check_numbers(logits):
         )
 
 
-class _Rows:
-    """The tensors of a batch: right-aligned prompts, mask, positions, KV, and the memory's marks."""
+class _Batch:
+    """Rows in progress: their KV, mask and positions, and the memory's marks for each pass."""
 
-    def __init__(self, prompts, binding, chat, device, prefix):
-        self.binding, self.writing = binding, binding is not None and binding.write
-        count, width = len(prompts), max(map(len, prompts))
+    def __init__(self, backbone, chat, count, binding, prefix=None):
+        self.backbone, self.chat, self.binding = backbone, chat, binding
+        self.device = backbone.device
+        self.granularity = binding.adapter.config.memory_write_granularity if binding is not None else "token"
         past = prefix.get_seq_length() if prefix is not None else 0
         self.cache = DynamicCache()
         if past:
             for index, layer in enumerate(prefix.layers):
                 keys, values = (t.expand(count, -1, -1, -1) for t in (layer.keys, layer.values))
                 self.cache.update(keys, values, index)
-        pad = min(chat.stop_ids)
-        lines = [[pad] * (width - len(p)) + list(p.ids) for p in prompts]
-        self.ids = torch.tensor(lines, device=device)
-        self.mask = torch.ones(count, past + width, dtype=torch.long, device=device)
-        lengths = torch.tensor([len(p) for p in prompts], device=device)
-        self.mask[:, past:] = torch.arange(width, device=device) >= (width - lengths)[:, None]
-        self.next = past + lengths  # position of each row's next token
-        steps = torch.arange(width, device=device) - (width - lengths)[:, None]
-        self.positions = past + steps.clamp_min(0)
-        if self.writing:
-            self._mark(prompts, width, chat, device)
+        self.mask = torch.ones(count, past, dtype=torch.long, device=self.device)
+        self.next = torch.full((count,), past, device=self.device)  # position of each row's next token
 
-    def _mark(self, prompts, width, chat, device):
-        """Tell the binding which prompt tokens enter the memory."""
-        granularity = self.binding.adapter.config.memory_write_granularity
-        self.by_message = granularity != "token"
-        marks = [[False] * (width - len(p)) + list(p.write) for p in prompts]
-        marks = torch.tensor(marks, device=device)
-        if not self.by_message:
-            self.binding.write_mask = marks
-            return
-        self.binding.message_ids = torch.where(marks, 0, -1)
-        if granularity == "sentence_mean":
-            found = [[-1] * (width - len(p)) + sentence_ids(p, chat) for p in prompts]
-            self.binding.sentence_ids = torch.tensor(found, device=device)
+    def feed(self, blocks):
+        """A pass over one block a row, padded on the left. Logits [B, vocabulary] of each last token."""
+        width = max(map(len, blocks))
+        lengths = torch.tensor([len(b) for b in blocks], device=self.device)
+        steps = torch.arange(width, device=self.device) - (width - lengths)[:, None]
+        self._mark(blocks, width)
+        positions = self.next[:, None] + steps.clamp_min(0)
+        self.next = self.next + lengths
+        ids = self._padded([b.ids for b in blocks], width, min(self.chat.stop_ids))
+        return self._pass(ids, (steps >= 0).long(), positions)
 
-    def start(self, backbone):
-        """The pass over the prompts: logits [B, vocabulary] of each last token."""
-        logits = self._pass(backbone, self.ids, self.positions)
-        if self.writing:
+    def step(self, tokens):
+        """A pass over one drawn token of every row, those that are finished too."""
+        if self.binding is not None:
             self.binding.write_mask = self.binding.message_ids = self.binding.sentence_ids = None
-            self.binding.write = not self.by_message  # a message of the answer's would be written when it is whole
-        return logits
-
-    def step(self, backbone, tokens):
-        """The pass over one more token of every row, those that are finished too."""
-        self.mask = torch.cat([self.mask, self.mask.new_ones(len(tokens), 1)], dim=1)
-        logits = self._pass(backbone, tokens[:, None], self.next[:, None])
-        self.next = self.next + 1
-        return logits
+            self.binding.write = self.granularity == "token"  # a message is written when it is whole, never in parts
+        positions, self.next = self.next[:, None], self.next + 1
+        return self._pass(tokens[:, None], self.mask.new_ones(len(tokens), 1), positions)
 
     def keep(self, rows):
         """Only these rows go on."""
-        chosen = torch.tensor(rows, device=self.mask.device)
+        chosen = torch.tensor(rows, device=self.device)
         self.cache.batch_select_indices(chosen)
         self.mask, self.next = self.mask[chosen], self.next[chosen]
         if self.binding is not None:
             self.binding.states = {name: state[chosen] for name, state in self.binding.states.items()}
 
-    def _pass(self, backbone, ids, positions):
-        out = backbone(
-            input_ids=ids,
-            attention_mask=self.mask,
-            position_ids=positions,
-            past_key_values=self.cache,
-            use_cache=True,
-            logits_to_keep=1,
-        )
+    def _mark(self, blocks, width):
+        """Tell the binding which tokens enter the memory."""
+        if self.binding is None:
+            return
+        self.binding.write = any(any(b.write) for b in blocks)
+        marks = self._padded([b.write for b in blocks], width, False)
+        if self.granularity == "token":
+            self.binding.write_mask = marks
+            return
+        self.binding.message_ids = torch.where(marks, 0, -1)
+        if self.granularity == "sentence_mean":
+            self.binding.sentence_ids = self._padded([sentence_ids(b, self.chat) for b in blocks], width, -1)
+
+    def _padded(self, lines, width, filler):
+        return torch.tensor([[filler] * (width - len(line)) + list(line) for line in lines], device=self.device)
+
+    def _pass(self, ids, valid, positions):
+        self.mask = torch.cat([self.mask, valid], dim=1)
+        with bind(self.backbone, self.binding):
+            out = self.backbone(
+                input_ids=ids,
+                attention_mask=self.mask,
+                position_ids=positions,
+                past_key_values=self.cache,
+                use_cache=True,
+                logits_to_keep=1,
+            )
         return out.logits[:, -1]

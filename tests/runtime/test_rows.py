@@ -9,7 +9,7 @@ from deltamem.core.binding import Binding
 from deltamem.runtime import Session
 from deltamem.runtime.blocks import block, join
 from deltamem.runtime.errors import SessionError
-from deltamem.runtime.rows import Draw, answer_rows
+from deltamem.runtime.rows import Draw, answer_rows, write_rows
 from deltamem.runtime.run import Run
 
 QUESTIONS = ["What is the name of the dog?", "Who?", "And what did the user say about the sea today, my friend?"]
@@ -36,6 +36,27 @@ def test_rows_with_states_of_their_own_answer_like_sessions(model, label):
     answers = answer_rows(model.backbone, model.chat, prompts, [12] * 3, binding=Binding(model.adapters[label], joined))
     assert [model.chat.decode(a.ids) for a in answers] == alone
     assert len(set(alone)) == 3  # or the test could not tell rows apart
+
+
+@pytest.mark.parametrize("rows", [1, 3, 64])
+@pytest.mark.parametrize("label", ["TSW", "MSW", "SSW"])
+def test_histories_written_side_by_side_leave_what_sessions_leave(model, label, rows):
+    long = "The user likes the sea. " * 300  # several passes on one KV, and for SSW several segments
+    histories = [
+        [{"role": "user", "content": TOLD[0]}],
+        [{"role": "user", "content": long}, {"role": "assistant", "content": "Hello."}],
+        [{"role": role, "content": text} for role, text in zip(["user", "assistant", "user"], TOLD, strict=True)],
+        [{"role": "system", "content": "Be kind."}, {"role": "user", "content": long[:900]}],
+    ]
+    for messages, (states, written) in zip(
+        histories, write_rows(model, model.adapters[label], histories, rows), strict=True
+    ):
+        session = Session(model, adapter=label)
+        session.preload(messages)
+        last = session.snapshots[-1]
+        assert written == last.written_tokens
+        for name, state in zip(last.layers, last.states, strict=True):
+            torch.testing.assert_close(states[name][0], torch.from_numpy(state), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("label", [None, "TSW"])
