@@ -90,6 +90,15 @@ def load(path, model):
         raise SessionFileError(f"{quoted(path.name)} cannot be loaded: {error}") from error
 
 
+def peek(path):
+    """(JSON content, tensors) of an undamaged file, not held against any model. Raises SessionFileError."""
+    path = Path(path)
+    try:
+        return _open(_read(path))
+    except _Bad as error:
+        raise SessionFileError(f"{quoted(path.name)} cannot be read: {error}") from error
+
+
 class _Bad(Exception):
     """What is wrong with a file."""
 
