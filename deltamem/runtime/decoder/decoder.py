@@ -69,17 +69,15 @@ class Decoder:
     def warm_up(self, adapters=(), progress=None):
         """Try the model out and make the engine for answers of these adapters (None: without memory) side by side.
 
-        Otherwise the first answer waits for it: for compiled kernels, that are kept on disk, and for the capture of
-        the step. progress(stage, done, total) is told. On the CPU only the trial takes time.
+        Otherwise the first answer waits for it: on a GPU, for kernels to be compiled (they are kept on disk) and for
+        the capture of the step. progress(stage, done, total) is told what takes the time; total is None.
         """
         report = progress or (lambda *_: None)
-        report("Trying out the decoding step", 0, 2)
-        works = self.works()
-        report("Capturing the decoding step", 1, 2)
-        if works and adapters and self._model.device.type == "cuda":
+        report("Trying out the decoding step", 0, None)
+        if self.works() and adapters and self._model.device.type == "cuda":
+            report("Capturing the decoding step", 1, None)
             with self.seats([Need(adapter, STEP) for adapter in adapters]):
                 pass
-        report("Capturing the decoding step", 2, 2)
 
     def works(self):
         """Whether the model decodes on engines here; finds out at the first call."""
