@@ -11,17 +11,24 @@ import signal
 import socket
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
-    """Options; exits with a sentence on wrong ones."""
+    """Options; exits with a sentence on wrong ones.
+
+    On a Hugging Face Space the page must answer to other machines, and the Space's settings say who may see it.
+    """
+    space = "SPACE_ID" in os.environ
     parser = argparse.ArgumentParser(description="A page that shows a language model with and without δ-mem.")
     parser.add_argument("--base", "--model", default="demo", help="preset (demo, qwen3-4b), hub id or folder")
     parser.add_argument("--adapter", default="auto", help="preset's label, hub id or folder; default: the preset's own")
     parser.add_argument("--device", help="cuda, cuda:1, cpu; default: CUDA when there is one")
     parser.add_argument("--dtype", choices=["float32", "bfloat16", "float16"], help="default: bfloat16 on CUDA")
-    parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0 to be reached from other machines")
+    parser.add_argument(
+        "--host", default="0.0.0.0" if space else "127.0.0.1", help="0.0.0.0 to be reached from other machines"
+    )
     parser.add_argument("--port", type=int, help="default: the first free one from 7860")
     parser.add_argument("--share", action="store_true", help="a public address through gradio.live")
     parser.add_argument("--auth", metavar="USER:PASSWORD", help="ask for a login; or set DELTAMEM_AUTH")
@@ -32,7 +39,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     options.auth = options.auth or os.environ.get("DELTAMEM_AUTH")
     if options.auth and not all(options.auth.partition(":")):
         parser.error("--auth needs a user and a password: --auth USER:PASSWORD")
-    if (options.share or not is_local(options.host)) and not options.auth and not options.no_auth:
+    if (options.share or not is_local(options.host)) and not (options.auth or options.no_auth or space):
         what = "--share puts the page on the internet" if options.share else f"--host {options.host} is not only here"
         parser.error(f"{what}: add --auth USER:PASSWORD, or --no-auth to let anyone in who can reach it")
     return options
@@ -53,6 +60,7 @@ def main(arguments: list[str] | None = None) -> int:
         return fail(trouble)  # before the model is loaded: nobody waits for a page that cannot open
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     folder = private_folder()
+    lend = gpu_lender()
     from deltamem.runtime.threads import give_way
 
     give_way()  # before PyTorch is imported
@@ -72,7 +80,7 @@ def main(arguments: list[str] | None = None) -> int:
     from ui.page import build_page
     from ui.theme import launch_options
 
-    page = build_page(model)
+    page = build_page(model, local=is_local(options.host) and not options.share, lend=lend)
     try:
         _, local, public = page.launch(
             server_name=options.host,
@@ -90,6 +98,18 @@ def main(arguments: list[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # an ordered end, so that temporary files go
     page.block_thread()
     return 0
+
+
+def gpu_lender() -> Callable | None:
+    """spaces.GPU on a Space whose GPU is lent call by call (ZeroGPU), else None.
+
+    The package belongs to the Space, not to our requirements, and must be imported before PyTorch.
+    """
+    try:
+        import spaces
+    except ImportError:
+        return None
+    return spaces.GPU if os.environ.get("SPACES_ZERO_GPU") else None
 
 
 def private_folder() -> Path | None:

@@ -1,4 +1,4 @@
-"""A page in one file: a ZIP that holds each arm's session file and what the columns showed.
+"""A page in one file: a ZIP that holds each column's session file and what the columns showed.
 
 The session files are the library's own, checked by it; the ZIP is read with fixed names and bounded sizes.
 """
@@ -10,26 +10,25 @@ import os
 import struct
 import tempfile
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
+from deltamem.compare.arms import PRESETS, Arm, make_arm
+from deltamem.compare.errors import ArmError
 from deltamem.quoting import quoted
 from deltamem.runtime import Session
-from deltamem.transcripts import Transcript
 
-from .workspace import Turn, Workspace
+from .history import ABSENT
+from .record import REMEDY, BundleError, check, content, steps_of
+from .talk import said
+from .workspace import START, Column, Turn, Workspace
 
-SUFFIX = ".zip"
 PAGE = "page.json"
 MAX_PAGE_BYTES = 20 * 1024 * 1024
 MAX_SESSION_BYTES = 256 * 1024 * 1024
 MAX_PARTS = 100
 # What reading a damaged ZIP raises: names that are no UTF-8 and headers that are cut short come as the last two.
 DAMAGE = (zipfile.BadZipFile, OSError, EOFError, RuntimeError, NotImplementedError, ValueError, struct.error)
-REMEDY = "choose a file that “Save session” of this page has written"
-
-
-class BundleError(Exception):
-    """A saved session that cannot be read. The text is one sentence for the user."""
 
 
 def save_page(workspace: Workspace, path: Path) -> None:
@@ -37,84 +36,91 @@ def save_page(workspace: Workspace, path: Path) -> None:
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         draft = Path(folder) / "page.zip"
         with zipfile.ZipFile(draft, "w", zipfile.ZIP_STORED) as bundle:
-            for key, arm in workspace.arms.items():
-                arm.session.save(Path(folder) / _name(key))
-                bundle.write(Path(folder) / _name(key), _name(key))
-            questions = workspace.histories[-1].questions if workspace.histories else []
-            page = {
-                "version": 1,
-                "turns": [{"question": turn.question, "kept": sorted(turn.kept)} for turn in workspace.turns],
-                "questions": questions,
-            }
-            bundle.writestr(PAGE, json.dumps(page))
+            for number, column in enumerate(workspace.arms.values()):
+                column.real.save(Path(folder) / _name(number))
+                bundle.write(Path(folder) / _name(number), _name(number))
+            bundle.writestr(PAGE, json.dumps(content(workspace)))
         os.replace(draft, path)
 
 
 def load_page(workspace: Workspace, path: Path) -> list[str]:
-    """Replace the page's sessions and columns by a saved one; returns sentences on what could not be restored.
+    """Replace the page's columns by saved ones; returns sentences on what could not be restored.
 
-    Also reads a single session file with memory, such as the terminal's: the other columns then start empty.
-    Raises BundleError or SessionFileError; the page is then untouched.
+    Also reads a single session file, such as the terminal's: it gets a column, and those beside it start with its
+    history. Raises BundleError or SessionFileError; the page is then untouched.
     """
     if not zipfile.is_zipfile(path):
         return _load_single(workspace, path)
     with tempfile.TemporaryDirectory() as folder, _open(path) as bundle:
-        page = _page(bundle)
-        sessions = {}
-        for key, arm in workspace.arms.items():
-            _extract(bundle, _name(key), Path(folder), MAX_SESSION_BYTES)
-            session = Session.load(workspace.model, Path(folder) / _name(key))
-            if (session.memory, session.context) != (arm.kind.memory, arm.kind.context):
-                raise BundleError(f"The session {_name(key)} in the file is not one of the column {arm.kind.title}.")
-            sessions[key] = session
-    turns = [Turn(turn["question"], set(turn["kept"])) for turn in page["turns"]]
-    chats = {key: _chat(session, key, turns) for key, session in sessions.items()}
-    _adopt(workspace, sessions, turns, chats, page["questions"])
+        page = check(_read(bundle, PAGE, MAX_PAGE_BYTES))
+        columns = {}
+        for number, saved in enumerate(page["columns"]):
+            arm = Arm(**saved["arm"])
+            _extract(bundle, _name(number), Path(folder), MAX_SESSION_BYTES)
+            session = Session.load(workspace.model, Path(folder) / _name(number))
+            try:
+                empty = workspace.new_column(arm).session
+            except ArmError as error:
+                raise BundleError(f"A column of the file cannot be shown here: {error}") from None
+            if not _belongs(session, empty):
+                raise BundleError(f"The session {_name(number)} in the file is not one of the column {arm.title}.")
+            columns[arm.key] = Column(arm, session, saved["chat"], session.stats()["last"], saved["failure"])
+            columns[arm.key].done = saved["done"]
+    read = [column.session.history for column in columns.values() if column.done == len(page["steps"])]
+    steps = steps_of(page, read[0] if read else [])
+    turns = [step for step in steps if isinstance(step, Turn)]
+    for key, column in columns.items():
+        kept = sum(key in turn.kept for turn in turns)
+        if len(column.session.messages) != 2 * kept or len(column.chat) != 2 * len(turns):
+            raise BundleError(f"The file's parts do not belong together (its {key} session has other turns): {REMEDY}.")
+    _adopt(workspace, columns, steps)
     return []
 
 
 def _load_single(workspace: Workspace, path: Path) -> list[str]:
     session = Session.load(workspace.model, path)
-    arm = workspace.memory
-    if not session.memory:
-        raise BundleError(f"The file holds a session without memory, which belongs in no column: {REMEDY}.")
-    said = session.messages
-    turns = [Turn(message["content"], {arm.kind.key}) for message in said if message["role"] == "user"]
-    sessions = {key: workspace.new_session(one.kind) for key, one in workspace.arms.items() if one is not arm}
-    for other in sessions.values():
+    arm = make_arm(
+        session.memory,
+        session.context,
+        recent_turns=session.recent_turns,
+        adapter=session.adapter if session.memory and session.adapter != workspace.model.adapter_name else None,
+        strength=session.strength if session.memory else 1.0,
+    )
+    arm = next((known for known in PRESETS.values() if replace(arm, key=known.key, title=known.title) == known), arm)
+    beside = [key for key in START if key != arm.key][:1] if arm.memory else [START[1]]
+    told = session.messages
+    turns = [Turn(message["content"], {arm.key}) for message in told if message["role"] == "user"]
+    steps = [*steps_of({"steps": [{"history": len(session.history)}], "questions": []}, session.history), *turns]
+    columns = {}
+    for key in beside:
+        column = workspace.new_column(PRESETS[key])
         if session.history:
-            other.preload(session.history)
-    sessions[arm.kind.key] = session
-    chats = {key: _chat(one, key, turns) for key, one in sessions.items()}
-    _adopt(workspace, sessions, turns, chats, [])
-    if not turns:
-        return []
-    return [f"The file holds the answers of {arm.kind.title} only: the other column has none for these questions."]
+            column.session.preload(session.history)
+        column.chat = [part for turn in turns for part in (said("user", turn.question), said("assistant", ABSENT))]
+        columns[key] = column
+    columns[arm.key] = Column(arm, session, told, session.stats()["last"])
+    for column in columns.values():
+        column.done = len(steps)
+    _adopt(workspace, columns, steps)
+    return [f"The file holds the answers of {arm.title} only: the other column has none for these questions."] * bool(
+        turns
+    )
 
 
-def _adopt(workspace, sessions, turns, chats, questions) -> None:
-    workspace.forget_turns()
-    for key, arm in workspace.arms.items():
-        arm.session, arm.chat = sessions[key], chats[key]
-        arm.stats = arm.session.stats()["last"]
-    workspace.turns = turns
-    workspace.adapter = workspace.memory.session.adapter
-    history = workspace.memory.session.history
-    workspace.histories = [Transcript(history, "history of the session", [], questions)] if history else []
-    workspace.transcript = workspace.histories[0] if history else None
+def _adopt(workspace: Workspace, columns: dict[str, Column], steps: list) -> None:
+    workspace.known |= {key: column.arm for key, column in columns.items() if key not in workspace.known}
+    order = list(workspace.known)
+    workspace.arms = {key: columns[key] for key in sorted(columns, key=order.index)}
+    workspace.shelf, workspace.steps, workspace.failed = {}, steps, None
+    histories = workspace.histories
+    workspace.transcript = histories[-1] if histories else None
 
 
-def _chat(session: Session, key: str, turns: list[Turn]) -> list[dict]:
-    said = session.messages
-    if len(said) != 2 * sum(key in turn.kept for turn in turns):
-        raise BundleError(f"The file's parts do not belong together (its {key} session has other turns): {REMEDY}.")
-    chat, rest = [], iter(said)
-    for turn in turns:
-        if key in turn.kept:
-            chat += [next(rest), next(rest)]
-        else:
-            chat += [{"role": "user", "content": turn.question}, {"role": "assistant", "content": ""}]
-    return chat
+def _belongs(session: Session, empty: Session) -> bool:
+    """Whether a loaded session has the settings of a column's arm."""
+    names = ("memory", "context", "adapter", "recent_turns", "strength", "passages")
+    found, wanted = session.stats(), empty.stats()
+    return all(found.get(name) == wanted.get(name) for name in names)
 
 
 def _open(path: Path) -> zipfile.ZipFile:
@@ -127,21 +133,6 @@ def _open(path: Path) -> zipfile.ZipFile:
         bundle.close()
         raise BundleError(f"The file is compressed, or has more than {MAX_PARTS} parts: {REMEDY}.")
     return bundle
-
-
-def _page(bundle: zipfile.ZipFile) -> dict:
-    try:
-        page = json.loads(_read(bundle, PAGE, MAX_PAGE_BYTES))
-        version = page["version"]
-        turns, questions = page["turns"], page["questions"]
-        sound = all(
-            isinstance(turn["question"], str) and all(isinstance(key, str) for key in turn["kept"]) for turn in turns
-        ) and all(isinstance(question, str) for question in questions)
-    except (ValueError, KeyError, TypeError, RecursionError):
-        raise BundleError(f"The file's {PAGE} is damaged: {REMEDY}.") from None
-    if version != 1 or not sound:
-        raise BundleError(f"The file's {PAGE} is of version {quoted(version, 20)}, this page reads 1: {REMEDY}.")
-    return page
 
 
 def _read(bundle: zipfile.ZipFile, name: str, limit: int) -> bytes:
@@ -160,5 +151,5 @@ def _extract(bundle: zipfile.ZipFile, name: str, folder: Path, limit: int) -> No
     (folder / name).write_bytes(_read(bundle, name, limit))
 
 
-def _name(key: str) -> str:
-    return f"{key}.safetensors"
+def _name(number: int) -> str:
+    return f"column-{number + 1}.safetensors"

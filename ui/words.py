@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from html import escape
 
+PROMPT = {
+    "none": "your question only",
+    "recent": "the last {} turns and your question",
+    "rag": "passages found in the history, and your question",
+    "full": "the whole history and your question",
+}
 STOPS = {"length": "cut at the answer limit", "context": "cut: the prompt is full", "cancelled": "stopped by you"}
 
 
@@ -43,6 +49,25 @@ def chips(words: tuple[str, ...], on: bool) -> str:
     return f'<span class="dm-chips{" dm-on" if on else ""}">{inside}</span>'
 
 
+def empty(arm) -> str:
+    """What an empty column says of itself."""
+    seen = PROMPT[arm.context].format(arm.recent_turns)
+    if arm.memory:
+        return f"The frozen model answers here with its memory. In its prompt: {seen}."
+    return f"The frozen model answers here, without memory. In its prompt: {seen}."
+
+
+def passages(found: list[str] | None) -> str:
+    """The passages that retrieval put into the prompt, folded; nothing for arms that do not retrieve."""
+    if found is None:
+        return ""
+    if not found:
+        return '<div class="dm-faint">No earlier passage shares a word with the question: none was put in.</div>'
+    items = "".join(f"<li>{escape(passage)}</li>" for passage in found)
+    title = f"{many(len(found), 'passage')} in the prompt"
+    return f'<details class="dm-details"><summary>{title}</summary><ol>{items}</ol></details>'
+
+
 def cost_line(stats: dict | None) -> str:
     """What an answer cost, from a reply's stats; a placeholder of the same height without."""
     if not stats:
@@ -62,10 +87,11 @@ def cost_line(stats: dict | None) -> str:
     return f'<dl class="dm-cost">{cells}{f"<span><dd>{end}</dd></span>" if end else ""}</dl>'
 
 
-def progress_bar(title: str, done: int, total: int, left: str = "") -> str:
-    """A bar with its words; `left` says how long it may still take."""
+def progress_bar(title: str, done: int, total: int, left: str = "", unit: str | None = "token") -> str:
+    """A bar with its words; `left` says how long it may still take. unit: what is counted, None for a percentage."""
     share = min(100 * done / total, 100) if total else 0
-    numbers = f"{done:,} of {total:,} tokens" if total else "preparing"
+    numbers = f"{share:.0f}%" if unit is None else f"{done:,} of {many(total, unit)}"
+    numbers = numbers if total else "preparing"
     words = escape(f"{title}: {numbers}{f', {left}' if left else ''}")
     return (
         f'<div class="dm-progress" role="progressbar" aria-valuemin="0" aria-valuemax="100" aria-label="{words}" '

@@ -1,98 +1,165 @@
-"""One visitor's page: the arms that are compared, their chats, and the history they were given."""
+"""One visitor's page: the columns that are compared, their chats, and what all of them were given, step by step."""
 
 from __future__ import annotations
 
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from deltamem.compare.arms import PRESETS, Arm, make_session
+from deltamem.compare.probes import Probe, ProbeResults
 from deltamem.runtime import Session
 from deltamem.transcripts import Transcript
+
+from .jobs import Device
+
+FEWEST, MOST = 2, 4  # columns
+START = ("base", "memory")
 
 
 class Busy(Exception):
     """The page is already at work."""
 
 
-@dataclass(frozen=True)
-class Kind:
-    """What sets an arm apart: memory on or off, and what of the history stands in the prompt."""
+class Work:
+    """One kind of work that a page does one at a time, and its stop button. busy: what a second one is told."""
 
-    key: str
-    title: str
-    memory: bool
-    context: str
-    chips: tuple[str, ...]
-    empty: str
+    def __init__(self, busy: str):
+        self.stop = threading.Event()
+        self._busy, self._lock = busy, threading.Lock()
 
+    @property
+    def busy(self) -> bool:
+        return self._lock.locked()
 
-ARMS = (
-    Kind(
-        "base",
-        "Base",
-        False,
-        "none",
-        ("memory off", "sees the question only"),
-        "The frozen model answers here, from your question alone.",
-    ),
-    Kind(
-        "memory",
-        "δ-mem",
-        True,
-        "none",
-        ("memory on", "sees the question only"),
-        "The same model answers here, with its memory. The history is not in its prompt either.",
-    ),
-)
+    @contextmanager
+    def claim(self) -> Iterator[None]:
+        """Hold it; raises Busy when the one before is not done."""
+        if not self._lock.acquire(blocking=False):
+            raise Busy(self._busy)
+        try:
+            self.stop.clear()
+            yield
+        finally:
+            self._lock.release()
 
 
 @dataclass
-class Arm:
-    """One column: its session, what its chat shows and the stats of the last answer (None: nothing to show)."""
+class Control:
+    """A negative control of a column.
 
-    kind: Kind
+    name: as in deltamem.compare.controls; arm: the column's arm with the control in it. session: the column's real
+    conversation, which the control does not touch; make: gives a copy of it with the control on.
+    """
+
+    name: str
+    arm: Arm
+    session: Session
+    make: Callable[[Session], Session]
+
+
+@dataclass
+class Column:
+    """One arm: its session, what its chat shows and the stats of the last answer (None: nothing to show).
+
+    A chat message may carry a "tag", the control it was answered under. failure: why the last question got no answer
+    here. done: how many of the workspace's steps this column has been through.
+    """
+
+    arm: Arm
     session: Session
     chat: list[dict] = field(default_factory=list)
     stats: dict | None = None
+    failure: str | None = None
+    control: Control | None = None
+    done: int = 0
+
+    @property
+    def real(self) -> Session:
+        """The conversation itself, whatever control is on."""
+        return self.control.session if self.control else self.session
+
+    @property
+    def now(self) -> Arm:
+        """The arm that answers now: with its control, when one is on."""
+        return self.control.arm if self.control else self.arm
+
+    @property
+    def warning(self) -> str | None:
+        """What is spoilt, in a few words: "zero state"."""
+        return self.now.chips[-1].removeprefix("control: ") if self.control else None
 
 
 @dataclass
 class Turn:
-    """A question, and the arms whose session kept it (one that was stopped before its first word did not)."""
+    """A question with how its answers were drawn.
+
+    kept: the columns whose conversation has it. aside: those that answered it under a control, on a copy.
+    """
 
     question: str
     kept: set[str]
+    aside: set[str] = field(default_factory=set)
+    sampling: dict = field(default_factory=dict)
 
 
 class Workspace:
-    """The state behind one open page. Everything that works on it does so inside `claim`."""
+    """The state behind one open page. Everything that changes its columns does so inside `claim`.
 
-    def __init__(self, model):
+    device: where the model's work is done. probing, reporting: work on copies of the columns, which goes on while they
+    answer.
+    """
+
+    def __init__(self, model, device: Device | None = None):
         self.model = model
-        self.adapter = model.adapter_name
-        self.arms = {kind.key: Arm(kind, self.new_session(kind)) for kind in ARMS}
+        self.device = device or Device(model)
+        self.known: dict[str, Arm] = dict(PRESETS)  # all arms that can be chosen: presets and those made by hand
+        self.arms: dict[str, Column] = {key: self.new_column(PRESETS[key]) for key in START}  # those shown, in order
+        self.shelf: dict[str, Column] = {}  # those that were shown before, with their conversations
         self.transcript: Transcript | None = None  # what was uploaded last
         self.token_counts: list[int] = []  # tokens of each of its messages
-        self.histories: list[Transcript] = []  # what was written, in order
-        self.turns: list[Turn] = []
+        self.probes: list[Probe] = []  # those that belong to the transcript
+        self.other: list[dict] = []  # an upload whose state the control "other" takes
+        self.steps: list[Turn | Transcript] = []  # what was written and asked, in order
         self.failed: str | None = None  # the question of a turn that ended in an error
         self.seen = False  # whether the memory was shown yet
-        self.stop = threading.Event()
-        self._work = threading.Lock()
+        self.answering = Work("This page is still at work: wait for it, or press Stop or Cancel first.")
+        self.probing = Work("The probes are still running: wait for them, or press Cancel beside Run.")
+        self.reporting = Work("A report is still being written: wait for it.")
+        self.results: ProbeResults | None = None  # of the last probes
         self._folder: tempfile.TemporaryDirectory | None = None
         self.closed = False
 
     @property
-    def memory(self) -> Arm:
-        """The arm whose memory is shown."""
-        return next(arm for arm in self.arms.values() if arm.kind.memory)
+    def turns(self) -> list[Turn]:
+        return [step for step in self.steps if isinstance(step, Turn)]
+
+    @property
+    def histories(self) -> list[Transcript]:
+        """What was written, in order."""
+        return [step for step in self.steps if isinstance(step, Transcript)]
+
+    @property
+    def memories(self) -> dict[str, Column]:
+        """The shown columns that have a memory."""
+        return {key: column for key, column in self.arms.items() if column.arm.memory}
+
+    @property
+    def memory(self) -> Column | None:
+        """The first column with a memory."""
+        return next(iter(self.memories.values()), None)
+
+    @property
+    def stop(self) -> threading.Event:
+        """Ends what the columns are doing."""
+        return self.answering.stop
 
     @property
     def busy(self) -> bool:
-        return self._work.locked()
+        return any(work.busy for work in (self.answering, self.probing, self.reporting))
 
     @property
     def unwritten(self) -> bool:
@@ -106,37 +173,23 @@ class Workspace:
             self._folder = tempfile.TemporaryDirectory(prefix="deltamem-page-", ignore_cleanup_errors=True)
         return Path(self._folder.name)
 
-    @contextmanager
-    def claim(self) -> Iterator[None]:
-        """Hold the page for one piece of work; raises Busy when another one is not done."""
-        if not self._work.acquire(blocking=False):
-            raise Busy("This page is still at work: wait for it, or press Stop or Cancel first.")
-        try:
-            self.stop.clear()
-            yield
-        finally:
-            self._work.release()
+    def claim(self):
+        """Hold the columns for one piece of work; raises Busy when another one is not done."""
+        return self.answering.claim()
 
-    def new_session(self, kind: Kind, adapter: str | None = None) -> Session:
-        chosen = {"adapter": adapter or self.adapter} if kind.memory else {}
-        return Session(self.model, memory=kind.memory, context=kind.context, **chosen)
+    def new_column(self, arm: Arm) -> Column:
+        """An empty column. Raises ArmError for settings that contradict each other."""
+        return Column(arm, make_session(self.model, arm))
 
     def reset(self) -> None:
         """Empty memory, empty chats; what was uploaded stays at hand."""
-        for arm in self.arms.values():
-            arm.session.reset()
-        self.forget_turns()
-        self.histories = []
-
-    def forget_turns(self) -> None:
-        """Empty the columns. The sessions are the caller's business."""
-        for arm in self.arms.values():
-            arm.chat, arm.stats = [], None
-        self.turns, self.failed = [], None
+        self.arms = {key: self.new_column(column.arm) for key, column in self.arms.items()}
+        self.shelf, self.steps, self.failed = {}, [], None
 
     def close(self) -> None:
         """Stop what is running and remove the files."""
         self.closed = True
-        self.stop.set()
+        for work in (self.answering, self.probing, self.reporting):
+            work.stop.set()
         if self._folder is not None:
             self._folder.cleanup()

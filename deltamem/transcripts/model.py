@@ -26,12 +26,14 @@ class Transcript:
     format: what the file was read as, in words ("ChatGPT export", "text with speakers", …).
     notes: one sentence for each decision the reader should know of (parts left out, names mapped to roles, …).
     questions: example questions that the file itself proposes (a list "questions" beside the messages).
+    name: what people call it; readers leave it empty.
     """
 
     messages: list[Message]
     format: str
     notes: list[str] = field(default_factory=list)
     questions: list[str] = field(default_factory=list)
+    name: str = ""
 
     @property
     def characters(self) -> int:

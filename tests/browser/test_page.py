@@ -5,61 +5,22 @@ import os
 
 import pytest
 
+from tests.browser.steps import (
+    QUESTION,
+    answers,
+    ask,
+    finished,
+    limit_answers,
+    nothing_overflows,
+    shown,
+    upload,
+    write,
+)
 from ui.page import EXAMPLES
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 CHAT = "# Yesterday\n\nUser: My boat is called Saffron.\nAssistant: Nice name!\nUser: It is green.\nAssistant: Noted.\n"
-QUESTION = "What is my boat called?"
-
-
-def limit_answers(tab, tokens=12):
-    tab.click("#ask-settings button >> nth=0")
-    field = tab.locator("#ask-max-tokens input[type=number]")
-    for _ in range(20):  # a field that has just appeared may still be given its first value
-        field.fill(str(tokens))
-        field.press("Tab")
-        tab.wait_for_timeout(150)
-        if field.input_value() == tab.input_value("#ask-max-tokens input[type=range]") == str(tokens):
-            break
-    else:
-        pytest.fail("the answer limit does not take a value")
-    tab.click("#ask-settings button >> nth=0")
-
-
-def upload(tab, path):
-    tab.set_input_files("#history-file input[type=file]", str(path))
-
-
-def write(tab):
-    tab.click("#history-write:enabled")
-    tab.wait_for_selector("#history-status .dm-good")
-
-
-def ask(tab, question=QUESTION):
-    tab.fill("#ask-text textarea", question)
-    tab.press("#ask-text textarea", "Enter")
-    tab.wait_for_selector("#ask-stop:enabled")
-
-
-def finished(tab):
-    tab.wait_for_selector("#ask-stop:disabled", timeout=180_000)
-    tab.wait_for_selector("#ask-send:enabled")
-
-
-def answers(tab):
-    """What stands last in each column."""
-    return [tab.locator(f"#chat-{arm} [data-testid=bot]").last.inner_text().strip() for arm in ("base", "memory")]
-
-
-def shown(tab, image, previous=None):
-    """Wait until a figure is there (another one than `previous`) and return its address."""
-    tab.wait_for_function(
-        "([id, old]) => { const i = document.querySelector(`#${id} img`);"
-        " return i && i.complete && i.naturalWidth > 500 && i.src !== old; }",
-        arg=[image, previous],
-    )
-    return tab.get_attribute(f"#{image} img", "src")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -78,8 +39,7 @@ def test_looks(open_page, screenshots, width, height, scheme):
     shown(tab, "memory-atlas")
     shown(tab, "memory-layer")
     tab.wait_for_function("document.querySelector('#memory-moment').innerText.includes('turn 1')")
-    wider = tab.evaluate("document.documentElement.scrollWidth - window.innerWidth")
-    assert wider <= 0, "the page scrolls sideways"
+    nothing_overflows(tab)
     tab.screenshot(path=screenshots / f"answered-{name}.png", full_page=True)
     tab.click("#memory-tabs button[role=tab] >> nth=1")
     shown(tab, "memory-gates")
@@ -87,7 +47,7 @@ def test_looks(open_page, screenshots, width, height, scheme):
 
 
 @pytest.mark.skipif("DELTAMEM_APP_OPTIONS" in os.environ, reason="another adapter may not know the answers")
-@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.json")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [EXAMPLES / "boat.json"], ids=lambda path: path.stem)
 def test_the_memory_knows_what_the_base_cannot(open_page, path):
     example = json.loads(path.read_text(encoding="utf-8"))
     tab = open_page()
@@ -98,7 +58,7 @@ def test_the_memory_knows_what_the_base_cannot(open_page, path):
     for number, (question, answer) in enumerate(zip(example["questions"], example["answers"], strict=True)):
         tab.click(f"#question-{number}")
         tab.wait_for_function(
-            "n => document.querySelectorAll('#chat-memory [data-testid=bot]').length === n", arg=number + 1
+            "n => document.querySelectorAll('#chat-1 [data-testid=bot]').length === n", arg=number + 1
         )
         finished(tab)
         base, memory = answers(tab)
@@ -126,8 +86,8 @@ def test_history_is_written_and_both_columns_answer(open_page, tmp_path):
     assert tab.input_value("#ask-text textarea") == ""
     finished(tab)
     assert all(len(answer) > 2 for answer in answers(tab))
-    for arm in ("base", "memory"):
-        cost = tab.inner_text(f"#cost-{arm}")
+    for index in (0, 1):
+        cost = tab.inner_text(f"#cost-{index}")
         assert "tok/s" in cost and "KV cache" in cost and "first token" in cost
 
     turn = shown(tab, "memory-atlas", history)
@@ -151,22 +111,20 @@ def test_stop_keeps_and_retry_repeats(open_page):
     tab = open_page()
     limit_answers(tab, 512)
     ask(tab, "Tell me a long story about the sea.")
-    tab.wait_for_function(
-        "['base', 'memory'].every(a => (document.querySelector(`#chat-${a}`)?.innerText || '').length > 80)"
-    )
+    tab.wait_for_function("[0, 1].every(a => (document.querySelector(`#chat-${a}`)?.innerText || '').length > 80)")
     assert tab.is_disabled("#ask-send")
     tab.click("#ask-stop")
     finished(tab)
     stopped = answers(tab)
     assert all(len(answer) > 20 for answer in stopped)
-    assert "stopped by you" in tab.inner_text("#cost-base")
+    assert "stopped by you" in tab.inner_text("#cost-0")
     limit_answers(tab, 8)
     tab.click("#ask-retry")
-    tab.wait_for_selector("#cost-base:has-text('cut at the answer limit')")
+    tab.wait_for_selector("#cost-0:has-text('cut at the answer limit')")
     finished(tab)
     again = answers(tab)
     assert all(new != old and old.startswith(new[:10]) for new, old in zip(again, stopped, strict=True))
-    assert tab.locator("#chat-base [data-testid=user]").count() == 1
+    assert tab.locator("#chat-0 [data-testid=user]").count() == 1
 
 
 def test_wrong_inputs_get_a_sentence_and_cost_nothing(open_page, tmp_path):
@@ -215,7 +173,7 @@ def test_save_reset_load(open_page, tmp_path):
     download.value.save_as(path)
     tab.click("#session-reset")
     tab.wait_for_selector("#memory-empty", state="visible")
-    assert tab.locator("#chat-base .message").count() == 0
+    assert tab.locator("#chat-0 .message").count() == 0
     assert tab.is_enabled("#history-write")
 
     other = open_page()
@@ -224,7 +182,7 @@ def test_save_reset_load(open_page, tmp_path):
     shown(other, "memory-atlas")
     assert answers(other) == said
     assert "written" in other.inner_text("#history-status")
-    assert QUESTION in other.inner_text("#chat-memory")
+    assert QUESTION in other.inner_text("#chat-1")
 
 
 def test_a_large_transcript_shows_progress_and_can_be_cancelled(open_page, tmp_path, screenshots):

@@ -19,8 +19,11 @@ from deltamem.core import AdapterError, ConfigError, adapter_hash, read_adapter
 from deltamem.core.files import PICKLE_FILE, TENSOR_FILE
 from deltamem.runtime import Session
 from deltamem.runtime.errors import SessionFileError
+from deltamem.transcripts import Transcript
 from tests.reliability.subjects import HISTORY, make_session, tiny_model
-from ui.bundle import BundleError, load_page, save_page
+from ui.bundle import load_page, save_page
+from ui.history import write
+from ui.record import BundleError
 from ui.workspace import Workspace
 
 LONGEST = 1500  # characters of a refusal: some name the tensors they are about
@@ -105,8 +108,8 @@ def subjects(model, folder):
         shutil.copytree(folder / "adapter", place)
         (place / unwanted).unlink()
     page = Workspace(model)
-    for arm in page.arms.values():
-        arm.session.preload(HISTORY)
+    for _ in write(page, Transcript(HISTORY, "test")):
+        pass
     save_page(page, folder / "page.zip")
 
     def read_page():

@@ -21,7 +21,8 @@ from deltamem.runtime import Session
 from deltamem.runtime.errors import SessionFileError
 from tests.reliability.subjects import make_session
 from tests.runtime.test_session_file import forge, put, values
-from ui.bundle import BundleError, load_page
+from ui.bundle import load_page
+from ui.record import BundleError, content
 from ui.workspace import Workspace
 
 QUIET = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
@@ -160,11 +161,13 @@ def test_a_page_that_inflates_is_not_read(model, tmp_path, monkeypatch):
         load_page(Workspace(model), tmp_path / "page.zip")
 
 
-@pytest.mark.parametrize("name", ["page.json", "memory.safetensors"])
+@pytest.mark.parametrize("name", ["page.json", "column-2.safetensors"])
 def test_a_page_that_claims_too_much_is_not_read(model, tmp_path, name):
     with zipfile.ZipFile(tmp_path / "page.zip", "w") as bundle:
-        bundle.writestr("page.json", json.dumps({"version": 1, "turns": [], "questions": []}))
-        bundle.writestr("base.safetensors", b"")
+        bundle.writestr("page.json", json.dumps(content(Workspace(model))))
+        session = Workspace(model).arms["base"].session
+        session.save(tmp_path / "base.safetensors")
+        bundle.write(tmp_path / "base.safetensors", "column-1.safetensors")
         if name not in bundle.namelist():
             bundle.writestr(name, b"")
         bundle.getinfo(name).file_size = 2**31

@@ -4,6 +4,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -52,6 +53,21 @@ def test_hosts_of_this_machine_need_no_login(host):
     assert app.parse(["--host", host]).host == host
     assert app.parse(["--host", "0.0.0.0", "--no-auth"]).host == "0.0.0.0"
     assert app.parse(["--host", "0.0.0.0", "--auth", "me:secret"]).auth == "me:secret"
+
+
+def test_a_space_answers_to_others_and_its_settings_say_to_whom(monkeypatch):
+    monkeypatch.setenv("SPACE_ID", "someone/playground")
+    options = app.parse([])
+    assert options.host == "0.0.0.0" and options.auth is None
+
+
+def test_a_gpu_is_lent_only_where_the_package_and_the_space_say_so(monkeypatch):
+    monkeypatch.setitem(sys.modules, "spaces", None)  # not installed
+    assert app.gpu_lender() is None
+    monkeypatch.setitem(sys.modules, "spaces", SimpleNamespace(GPU="lent"))
+    assert app.gpu_lender() is None
+    monkeypatch.setenv("SPACES_ZERO_GPU", "1")
+    assert app.gpu_lender() == "lent"
 
 
 def test_an_address_that_is_taken_or_wrong_is_one_sentence(capsys):

@@ -4,9 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from deltamem.transcripts import Transcript, read_transcript
+from deltamem.transcripts import Transcript
+from ui.arms import choose
+from ui.gallery import gallery
 from ui.history import write
 from ui.page import EXAMPLES, build_page
+from ui.panels.arms import settings_of
 from ui.panels.ask import sampling_of
 from ui.panels.memory import Maps
 from ui.talk import talk
@@ -34,12 +37,31 @@ def test_emptied_settings_count_as_they_were_at_first():
     assert sampling_of(8.0, 0.5, 0.9, 3.0)["max_new_tokens"] == 8
 
 
-@pytest.mark.parametrize("path", sorted(EXAMPLES.iterdir()), ids=lambda path: path.name)
-def test_examples_can_be_read_and_ask_something(path):
-    transcript = read_transcript(path)
-    assert 4 <= len(transcript.messages) <= 20
-    assert transcript.questions
-    assert not transcript.notes
+def test_settings_of_a_column_made_by_hand():
+    assert settings_of(True, "none", 5, "TSW", 0.5) == {
+        "memory": True,
+        "context": "none",
+        "adapter": "TSW",
+        "strength": 0.5,
+    }
+    assert settings_of(False, "recent", 5, "TSW", 1) == {"memory": False, "context": "recent", "recent_turns": 5}
+    # A strength without a memory is passed on, to be refused with the reason.
+    assert settings_of(False, "full", None, None, 2) == {"memory": False, "context": "full", "strength": 2.0}
+
+
+def test_maps_without_a_memory_are_empty(workspace):
+    for _ in choose(workspace, ["base", "base-rag"]):
+        pass
+    assert workspace.memory is None
+    assert Maps(workspace).empty
+
+
+@pytest.mark.parametrize("example", gallery(EXAMPLES), ids=lambda example: example.name)
+def test_examples_can_be_read_and_ask_something(example):
+    transcript, probes = example.read()
+    assert len(transcript.messages) >= 1
+    assert transcript.questions and probes
+    assert example.title and len(example.title) < 50 and len(example.about) < 120
 
 
 def test_maps_follow_the_session(workspace):

@@ -3,6 +3,7 @@
 import pytest
 
 from deltamem.core.errors import DeltaMemError
+from ui.arms import choose
 from ui.talk import take_back, talk
 from ui.workspace import Busy
 
@@ -117,6 +118,24 @@ def test_too_long_a_question_changes_nothing(workspace):
     with pytest.raises(DeltaMemError):
         ask(workspace, "word " * 5000)
     assert all(arm.chat == [] and arm.session.messages == [] for arm in workspace.arms.values())
+    assert all(arm.failure is None for arm in workspace.arms.values())
+
+
+def test_a_column_without_room_says_so_and_the_others_go_on(workspace):
+    for _ in choose(workspace, ["base-full", "memory"]):
+        pass
+    full, memory = workspace.arms.values()
+    ask(workspace, "word " * 380)
+    ask(workspace, "word " * 380)
+    assert full.failure is None
+    ask(workspace, "word " * 400)
+    assert "tokens" in full.failure and full.chat[-1]["content"] == ""
+    assert memory.failure is None and memory.stats["new_tokens"] == 6
+    assert [turn.kept for turn in workspace.turns] == [{"base-full", "memory"}] * 2 + [{"memory"}]
+    assert take_back(workspace) == "word " * 400
+    assert full.failure is None and len(full.chat) == len(memory.chat) == 4
+    ask(workspace, "short")
+    assert full.failure is None and full.stats["new_tokens"] == 6
 
 
 def test_a_page_does_one_thing_at_a_time(workspace):

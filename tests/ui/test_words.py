@@ -37,8 +37,15 @@ def test_cost_line_has_units():
     assert "appear here" in words.cost_line(None)
 
 
+def test_retrieved_passages_are_folded():
+    assert words.passages(None) == ""
+    assert "shares a word" in words.passages([])
+    assert "<details" in words.passages(["user: Rex"]) and "1 passage in the prompt" in words.passages(["user: Rex"])
+
+
 def test_foreign_text_is_escaped():
     shown = [
+        words.passages([HOSTILE]),
         words.note(HOSTILE),
         words.chips((HOSTILE,), True),
         words.progress_bar(HOSTILE, 1, 2),

@@ -15,19 +15,25 @@ from deltamem.core.errors import DeltaMemError
 from deltamem.transcripts import TranscriptError
 
 from .. import words
-from ..bundle import BundleError
-from ..panels.ask import AskPanel
+from ..gallery import Example
+from ..panels.arms import ArmsPanel
+from ..panels.ask import OWN, AskPanel
 from ..panels.columns import Columns
+from ..panels.difference import DifferencePanel
 from ..panels.history import HistoryPanel
 from ..panels.memory import MemoryPanel
+from ..panels.probes import ProbesPanel
 from ..panels.session import SessionPanel
+from ..record import BundleError
 from ..registry import Full, Gone, Registry
-from ..workspace import Busy
+from ..workspace import Busy, Workspace
 
 # Passes of different pages take turns at the model, so a few may answer at once; more would only slow all of them.
 MODEL = {"concurrency_id": "model", "concurrency_limit": 4, "api_visibility": "private", "show_progress": "hidden"}
 READ = {"concurrency_id": "read", "concurrency_limit": 2, "api_visibility": "private", "show_progress": "hidden"}
 DRAW = {"concurrency_id": "draw", "concurrency_limit": 2, "api_visibility": "private", "show_progress": "hidden"}
+CHECK = {"concurrency_id": "check", "concurrency_limit": 2, "api_visibility": "private", "show_progress": "hidden"}
+PROBE = {"concurrency_id": "probe", "concurrency_limit": 2, "api_visibility": "private", "show_progress": "hidden"}
 NOW = {"concurrency_limit": None, "api_visibility": "private", "show_progress": "hidden"}
 
 
@@ -48,8 +54,11 @@ class Page:
     history: HistoryPanel
     ask: AskPanel
     session: SessionPanel
+    arms: ArmsPanel
     columns: Columns
     memory: MemoryPanel
+    probes: ProbesPanel
+    difference: DifferencePanel
 
 
 def sentence(error: Exception) -> str:
@@ -98,6 +107,16 @@ def excused(handler):
             return gr.skip()
 
     return run
+
+
+def other_messages(workspace: Workspace, name: str | None, examples: list[Example]) -> list[dict]:
+    """Messages of the other transcript that controls use: an upload, or the example of that name. Raises Refused."""
+    if name == OWN and workspace.other:
+        return workspace.other
+    for one in examples:
+        if one.name == name:
+            return one.read()[0].messages
+    raise Refused("There is no other transcript: choose one under “What the controls use”, in step 2.")
 
 
 def remove(path: str | None) -> None:

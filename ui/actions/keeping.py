@@ -9,6 +9,7 @@ import gradio as gr
 from .. import words
 from ..bundle import load_page, save_page
 from ..history import count_tokens
+from ..panels import arms as arms_view
 from ..panels import columns as columns_view
 from ..panels import history as history_view
 from .common import MODEL, READ, Page, guarded, remove
@@ -55,41 +56,31 @@ def wire(page: Page) -> list:
             workspace.reset()
         ready = workspace.transcript is not None
         yield {
-            panel.status: words.note("Both columns and the memory are empty.", "good"),
+            panel.status: words.note("All columns and their memories are empty.", "good"),
             history.status: words.note("Not in the memory: press “Write into memory”.") if ready else "",
             history.write: gr.Button(interactive=ready),
-            page.ask.status: "",
             columns.note: "",
-            **columns_view.draw(columns, workspace),
+            **columns_view.draw_all(columns, workspace),
         }
 
     saved = panel.save.click(save, page.key, {panel.status, panel.file}, **READ)
     saved.success(None, js=PRESS % panel.file.elem_id, api_visibility="private")
-    chats = {*columns.chats.values(), *columns.costs.values(), columns.note}
-    shown = {
-        page.ask.status,
-        history.summary,
-        history.preview,
-        history.write,
-        history.status,
-        *columns.questions,
-        page.ask.adapter,
-    }
+    told = {panel.status, columns.note, history.status, history.write}
+    shown = {history.summary, history.preview, page.arms.chosen, *columns.questions, *columns.everything}
     return [
-        panel.load.upload(load, [page.key, panel.load], {panel.status, *chats, *shown}, **MODEL),
-        panel.reset.click(reset, page.key, {panel.status, *chats, *shown}, **MODEL),
+        panel.load.upload(load, [page.key, panel.load], told | shown, **MODEL),
+        panel.reset.click(reset, page.key, told | columns.everything, **MODEL),
     ]
 
 
 def _show(page: Page, workspace, notes: list[str]):
     turns = words.many(len(workspace.turns), "turn")
     yield {
-        page.ask.status: "",
         page.session.status: words.note(" ".join([f"Loaded: {turns} and the memory.", *notes]), "good"),
         page.columns.note: "",
-        page.ask.adapter: workspace.adapter,
         page.history.status: written_line(workspace) if workspace.histories else "",
-        **columns_view.draw(page.columns, workspace),
+        **arms_view.draw(page.arms, workspace),
+        **columns_view.draw_all(page.columns, workspace),
     }
     if workspace.transcript is None:
         yield {

@@ -1,4 +1,4 @@
-"""Uploading a transcript, writing it into the memory, changing the adapter."""
+"""Choosing or uploading a transcript and writing it into the memories."""
 
 from __future__ import annotations
 
@@ -9,41 +9,46 @@ from pathlib import Path
 
 import gradio as gr
 
+from deltamem.compare.errors import ProbeError
+from deltamem.compare.probes import read_probes
 from deltamem.transcripts import Transcript, read_transcript
 
 from .. import words
 from ..background import Stopped
-from ..history import count_tokens, switch_adapter, write, written_tokens
+from ..gallery import Example
+from ..history import count_tokens, write, written_tokens
 from ..panels import columns as columns_view
 from ..panels import history as view
+from ..panels import probes as probes_view
 from ..workspace import Workspace
 from .common import MODEL, NOW, READ, Page, Refused, excused, guarded, remove
 
 
 def wire(page: Page) -> list:
     """Connect the events; returns those after which the memory has changed."""
-    panel, columns, ask = page.history, page.columns, page.ask
+    panel, columns = page.history, page.columns
 
     @guarded(panel.status)
-    def upload(key, path):
+    def upload(key, path, table):
         try:
             yield {panel.file: None}  # the drop zone is free for the next file at once
-            workspace = page.registry.get(key)
+            workspace, name = page.registry.get(key), Path(path).name
             with workspace.claim():
                 yield {panel.status: words.note("Reading the file…")}
-                transcript = read_transcript(path)
-                yield from _count(page, workspace, Path(path).name, transcript)
-            yield _ready(page, workspace, Path(path).name)
+                transcript, probes = read_transcript(path), probes_in(path)
+                yield from show(page, workspace, name, transcript)
+            yield {**ready(page, workspace, name), **offer(page, workspace, probes, table)}
         finally:
             remove(path)
 
-    def example(path: Path):
+    def example(one: Example):
         @guarded(panel.status)
-        def take(key):
+        def take(key, table):
             workspace = page.registry.get(key)
             with workspace.claim():
-                yield from _count(page, workspace, view.title(path), read_transcript(path))
-            yield _ready(page, workspace, view.title(path))
+                transcript, probes = one.read()
+                yield from show(page, workspace, one.title, transcript)
+            yield {**ready(page, workspace, one.title), **offer(page, workspace, probes, table)}
 
         return take
 
@@ -65,56 +70,47 @@ def wire(page: Page) -> list:
                 status = words.note("Cancelled: the memory is as it was before.")
             else:
                 status = written_line(workspace)
-        yield {panel.status: status, panel.write: gr.Button(interactive=workspace.unwritten), **idle()}
-
-    @guarded(ask.status, idle)
-    def change_adapter(key, adapter):
-        workspace = page.registry.get(key)
-        before = workspace.adapter
-        try:
-            with workspace.claim():
-                yield {panel.cancel: gr.Button(interactive=bool(workspace.histories))}
-                with closing(switch_adapter(workspace, adapter)) as steps:
-                    for bar in bars(f"Writing the history again with {adapter} (Cancel is in step 1)", steps):
-                        yield {ask.status: bar}
-            again = " and the history was written again" if workspace.histories else ""
-            status = words.note(f"The memory now uses {adapter}: both columns start over{again}.", "good")
-            yield {ask.status: status, **idle(), **columns_view.draw(columns, workspace)}
-            if workspace.histories:
-                yield {panel.status: written_line(workspace)}
-        except Stopped:
-            yield {ask.status: words.note(f"Cancelled: the memory still uses {before}."), ask.adapter: before, **idle()}
-        except Exception:
-            yield {ask.adapter: before}
-            raise
+        yield {
+            panel.status: status,
+            panel.write: gr.Button(interactive=workspace.unwritten),
+            **idle(),
+            **columns_view.draw(columns, workspace),
+        }
 
     @excused
     def cancel(key):
         page.registry.get(key).stop.set()
         return gr.Button(interactive=False)
 
-    taken = {columns.note, panel.file, panel.summary, panel.preview, panel.write, panel.status, *columns.questions}
-    panel.file.upload(upload, [page.key, panel.file], taken, **READ)
-    for button, path in panel.examples:
-        button.click(example(path), page.key, taken, **READ)
+    taken = transcript_parts(page) | {panel.file, page.probes.table, page.probes.example}
+    panel.file.upload(upload, [page.key, panel.file, page.probes.table], taken, **READ)
+    for button, one in panel.examples:
+        button.click(example(one), [page.key, page.probes.table], taken, **READ)
     panel.cancel.click(cancel, page.key, panel.cancel, **NOW)
-    changed = {ask.status, ask.adapter, panel.status, panel.cancel, *columns.chats.values(), *columns.costs.values()}
-    return [
-        panel.write.click(write_history, page.key, {panel.status, panel.write, panel.cancel}, **MODEL),
-        ask.adapter.input(change_adapter, [page.key, ask.adapter], changed, **MODEL),
-    ]
+    outputs = {panel.status, panel.write, panel.cancel, *columns.shown}
+    return [panel.write.click(write_history, page.key, outputs, **MODEL)]
+
+
+def transcript_parts(page: Page) -> set:
+    """What `show` and `ready` draw."""
+    panel = page.history
+    return {panel.summary, panel.preview, panel.write, panel.status, page.columns.note, *page.columns.questions}
 
 
 def written_line(workspace: Workspace) -> str:
-    """What the memory holds of history, and that the prompt holds none of it."""
-    messages = sum(len(transcript.messages) for transcript in workspace.histories)
+    """What the memories hold of history, and what of it the prompts will show."""
+    messages = words.many(sum(len(transcript.messages) for transcript in workspace.histories), "message")
+    if not workspace.memories:
+        return words.note(f"{messages} taken in; no column has a memory to write them into.", "good")
     tokens = words.many(written_tokens(workspace), "token")
-    return words.note(f"{words.many(messages, 'message')}, {tokens} written; 0 tokens in the prompt.", "good")
+    seeing = [column.arm.title for column in workspace.arms.values() if column.arm.context != "none"]
+    prompt = f"their prompt shows history: {', '.join(seeing)}" if seeing else "0 tokens in the prompt"
+    return words.note(f"{messages}, {tokens} written; {prompt}.", "good")
 
 
-def _count(page: Page, workspace: Workspace, name: str, transcript: Transcript) -> Iterator[dict]:
+def show(page: Page, workspace: Workspace, name: str, transcript: Transcript) -> Iterator[dict]:
     """Make `transcript` the one at hand and show it while its tokens are counted."""
-    workspace.transcript = transcript
+    workspace.transcript, transcript.name = transcript, name
     shown = time.monotonic()
     for _ in count_tokens(workspace, transcript):
         if time.monotonic() - shown > 0.3:
@@ -122,7 +118,7 @@ def _count(page: Page, workspace: Workspace, name: str, transcript: Transcript) 
             shown = time.monotonic()
 
 
-def _ready(page: Page, workspace: Workspace, name: str) -> dict:
+def ready(page: Page, workspace: Workspace, name: str) -> dict:
     """The transcript at hand, ready to be written, with its questions."""
     transcript = workspace.transcript
     return {
@@ -133,12 +129,29 @@ def _ready(page: Page, workspace: Workspace, name: str) -> dict:
     }
 
 
-def bars(title: str, steps: Generator[tuple[int, int], None, None]) -> Iterator[str]:
-    """Progress bars for (done, total) tokens, with the time left as soon as two seconds of writing tell it."""
+def probes_in(path: str) -> list:
+    """The probes that a transcript's own file brings along; none when it brings none that can be read."""
+    try:
+        return read_probes(path) if path.endswith(".json") else []
+    except ProbeError:
+        return []
+
+
+def offer(page: Page, workspace: Workspace, probes: list, table: list[list]) -> dict:
+    """The transcript's probes: in the table, unless something else was typed or read there; then behind a button."""
+    typed = [row for row in table if any(row)]
+    untouched = typed == [row for row in probes_view.rows(workspace.probes) if any(row)]
+    workspace.probes = probes
+    button = {page.probes.example: gr.Button(interactive=bool(probes))}
+    return {**button, page.probes.table: probes_view.rows(probes)} if untouched or not typed else button
+
+
+def bars(title: str, steps: Generator[tuple[int, int], None, None], unit: str | None = "token") -> Iterator[str]:
+    """Progress bars for (done, total), with the time left as soon as two seconds of work tell it."""
     begin = None
     for done, total in steps:
-        # The first report comes when all is encoded: the time before it says nothing about the writing.
+        # The first report comes when all is prepared: the time before it says nothing about the work.
         begin = begin or (time.monotonic(), done) if done else None
         spent, since = (time.monotonic() - begin[0], done - begin[1]) if begin else (0.0, 0)
         left = f"about {words.seconds(spent * (total - done) / since)} left" if since and spent > 2 else ""
-        yield words.progress_bar(title, done, total, left)
+        yield words.progress_bar(title, done, total, left, unit)

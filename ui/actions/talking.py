@@ -1,4 +1,4 @@
-"""Send, Stop, Retry and the example questions."""
+"""Send, Stop, Retry, Edit and the example questions."""
 
 from __future__ import annotations
 
@@ -48,6 +48,18 @@ def wire(page: Page) -> list:
             yield from _stream(panel, workspace, question, sampling)
         yield _end(panel, workspace)
 
+    @guarded(panel.note)
+    def edit(key, text):
+        workspace = page.registry.get(key)
+        if text.strip():
+            raise Refused("The input holds a text that editing would overwrite: send or clear it first.")
+        with workspace.claim():
+            question = take_back(workspace)
+            if question is None:
+                raise Refused("There is no question to edit: send one first.")
+            note = words.note("The last turn is taken back in every column: change the question and send it.")
+            yield {panel.text: question, panel.note: note, **view.draw(panel, workspace)}
+
     @excused
     def stop(key):
         page.registry.get(key).stop.set()
@@ -70,7 +82,8 @@ def wire(page: Page) -> list:
     for event in asked:
         event.then(give_back, [page.key, panel.text], panel.text, **NOW)
     panel.stop.click(stop, page.key, panel.stop, **NOW)
-    return asked
+    edited = panel.edit.click(edit, [page.key, panel.text], {panel.text, panel.note, *panel.shown}, **MODEL)
+    return [*asked, edited]
 
 
 def _stream(panel, workspace, question, sampling) -> Iterator[dict]:

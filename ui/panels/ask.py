@@ -1,4 +1,4 @@
-"""Step 2: how answers are drawn, and which adapter the memory uses."""
+"""Step 2: how answers are drawn, and what the negative controls use."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ from dataclasses import dataclass
 
 import gradio as gr
 
-from .header import adapter_name, step
+from ..gallery import Example
+from .header import step
 
 ANSWER_LIMIT = 96
+OWN = "uploaded"
 
 
 @dataclass
@@ -17,7 +19,9 @@ class AskPanel:
     temperature: gr.Slider
     top_p: gr.Slider
     seed: gr.Number
-    adapter: gr.Radio
+    other: gr.Dropdown
+    other_file: gr.UploadButton
+    layers: gr.Textbox
     status: gr.HTML
 
     @property
@@ -26,9 +30,10 @@ class AskPanel:
         return [self.max_tokens, self.temperature, self.top_p, self.seed]
 
 
-def ask_panel(model) -> AskPanel:
+def ask_panel(model, examples: list[Example]) -> AskPanel:
+    """examples: transcripts that can lend their state to a control."""
     with gr.Column(elem_classes="dm-panel", elem_id="ask-panel"):
-        step(2, "Ask", "Type a question under the two columns: both answer it side by side.", "ask-title")
+        step(2, "Ask", "Type a question under the columns: all of them answer, from the same prompt and seed.", "ask")
         with gr.Accordion("Settings", open=False, elem_id="ask-settings"):
             max_tokens = gr.Slider(
                 8, 1024, ANSWER_LIMIT, step=1, label="Answer limit, tokens", buttons=[], elem_id="ask-max-tokens"
@@ -45,17 +50,30 @@ def ask_panel(model) -> AskPanel:
             )
             top_p = gr.Slider(0.05, 1, 1, step=0.05, label="Top-p", info="1: any word", buttons=[], elem_id="ask-top-p")
             seed = gr.Number(0, precision=0, minimum=0, label="Seed", info="Same seed, same draw", elem_id="ask-seed")
-            choices = [(adapter_name(model, label), label) for label in model.adapters]
-            adapter = gr.Radio(
-                choices,
-                value=model.adapter_name,
-                label="Adapter of the memory",
-                info="A change starts both columns over and writes the history again",
-                interactive=len(choices) > 1,
-                elem_id="ask-adapter",
+        with gr.Accordion("What the controls use", open=False, elem_id="ask-controls"):
+            other = gr.Dropdown(
+                [(one.title, one.name) for one in examples],
+                value=examples[-1].name if examples else None,
+                label="Another transcript's state: which",
+                info="For the control of that name under each column with memory",
+                elem_id="control-other",
+            )
+            other_file = gr.UploadButton("Upload another transcript", size="sm", elem_id="control-file")
+            layers = gr.Textbox(
+                half(model),
+                label="Layers off: which",
+                info=f"Numbers and ranges of the {len(model.adapter.layers)} layers, such as 0-3, 7",
+                max_length=2000,
+                elem_id="control-layers",
             )
         status = gr.HTML("", elem_id="ask-status", elem_classes="dm-status")
-    return AskPanel(max_tokens, temperature, top_p, seed, adapter, status)
+    return AskPanel(max_tokens, temperature, top_p, seed, other, other_file, layers, status)
+
+
+def half(model) -> str:
+    """The later half of the layers, as the field shows it."""
+    count = len(model.adapter.layers)
+    return f"{count // 2}-{count - 1}"
 
 
 def sampling_of(max_tokens: float | None, temperature: float | None, top_p: float | None, seed: float | None) -> dict:

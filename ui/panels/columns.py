@@ -1,4 +1,4 @@
-"""The answers: one column per arm, one input under all of them."""
+"""The answers: one column per arm, four built and as many shown as are compared, one input under all of them."""
 
 from __future__ import annotations
 
@@ -7,59 +7,74 @@ from html import escape
 
 import gradio as gr
 
-from .. import words
-from ..workspace import ARMS, Workspace
+from deltamem.compare.controls import CONTROLS
 
-QUESTIONS = 4
-CHAT_HEIGHT = 400
+from .. import words
+from ..workspace import MOST, START, Column, Workspace
+
+QUESTIONS = 6
+CHAT_HEIGHT = 380
 WAITING, NOTHING = "…", "(no answer)"
+COPY = """() => {
+  const said = document.querySelectorAll('#chat-%d [data-testid=bot]');
+  const text = said.length ? said[said.length - 1].innerText.trim() : '';
+  const area = Object.assign(document.createElement('textarea'), {value: text});
+  document.body.append(area); area.select(); document.execCommand('copy'); area.remove();
+}"""
+
+
+@dataclass
+class Slot:
+    """The components of one column."""
+
+    box: gr.Column
+    head: gr.HTML
+    chat: gr.Chatbot
+    cost: gr.HTML
+    passages: gr.HTML
+    control: gr.Radio
+    copy: gr.Button
+    note: gr.HTML
 
 
 @dataclass
 class Columns:
-    chats: dict[str, gr.Chatbot]
-    costs: dict[str, gr.HTML]
+    slots: list[Slot]
     note: gr.HTML
     text: gr.Textbox
     send: gr.Button
     stop: gr.Button
     retry: gr.Button
+    edit: gr.Button
     questions: list[gr.Button]
 
     @property
+    def shown(self) -> set:
+        """What `draw` draws."""
+        return {part for slot in self.slots for part in (slot.chat, slot.cost, slot.passages)}
+
+    @property
+    def everything(self) -> set:
+        """What `draw_all` draws."""
+        return {part for slot in self.slots for part in parts(slot)}
+
+    @property
     def outputs(self) -> set:
-        return {*self.chats.values(), *self.costs.values(), self.note, self.text, self.send, self.stop, self.retry}
+        return {*self.shown, self.note, self.text, self.send, self.stop, self.retry, self.edit}
 
 
-def columns() -> Columns:
-    chats, costs = {}, {}
-    with gr.Row(elem_id="dm-arms", equal_height=True):
-        for kind in ARMS:
-            with gr.Column(elem_classes="dm-arm dm-arm-on" if kind.memory else "dm-arm", min_width=280):
-                chips = words.chips(kind.chips, kind.memory)
-                gr.HTML(f'<div class="dm-armhead"><h2>{escape(kind.title)}</h2>{chips}</div>')
-                chats[kind.key] = gr.Chatbot(
-                    label=f"Answers of {kind.title}",
-                    show_label=False,
-                    height=CHAT_HEIGHT,
-                    layout="bubble",
-                    placeholder=kind.empty,
-                    render_markdown=False,
-                    latex_delimiters=[],
-                    allow_tags=False,
-                    allow_file_downloads=False,
-                    feedback_options=None,
-                    buttons=[],
-                    elem_id=f"chat-{kind.key}",
-                )
-                costs[kind.key] = gr.HTML(words.cost_line(None), elem_id=f"cost-{kind.key}")
+def columns(workspace: Workspace) -> Columns:
+    """workspace: a fresh one, whose columns are shown at first."""
+    first = list(workspace.arms.values())
+    with gr.Row(elem_id="dm-arms"):
+        slots = [_slot(index, first[index] if index < len(START) else None) for index in range(MOST)]
     with gr.Column(elem_id="dm-ask"):
         with gr.Row(elem_classes="dm-input"):
             text = gr.Textbox(
-                label="Question for both columns",
+                label="Question for all columns",
                 show_label=False,
                 container=False,
-                placeholder="Ask both columns…",
+                placeholder="Ask all columns…",
                 lines=1,
                 max_lines=6,
                 max_length=200_000,
@@ -67,38 +82,108 @@ def columns() -> Columns:
                 elem_id="ask-text",
             )
             # Send waits until the page has its workspace.
-            send = gr.Button("Send", variant="primary", interactive=False, elem_id="ask-send", scale=1, min_width=76)
-            stop = gr.Button("Stop", interactive=False, elem_id="ask-stop", scale=1, min_width=76)
-            retry = gr.Button("Retry", elem_id="ask-retry", scale=1, min_width=76)
+            send = gr.Button("Send", variant="primary", interactive=False, elem_id="ask-send", scale=1, min_width=70)
+            stop = gr.Button("Stop", interactive=False, elem_id="ask-stop", scale=1, min_width=70)
+            retry = gr.Button("Retry all", elem_id="ask-retry", scale=1, min_width=84)
+            edit = gr.Button("Edit last", elem_id="ask-edit", scale=1, min_width=84)
         with gr.Row(elem_classes="dm-chipsrow", elem_id="ask-questions"):
             questions = [
                 gr.Button("", size="sm", visible=False, elem_id=f"question-{index}", min_width=0)
                 for index in range(QUESTIONS)
             ]
         note = gr.HTML("", elem_id="ask-note", elem_classes="dm-status")
-    return Columns(chats, costs, note, text, send, stop, retry, questions)
+    return Columns(slots, note, text, send, stop, retry, edit, questions)
+
+
+def _slot(index: int, column: Column | None) -> Slot:
+    with gr.Column(elem_classes="dm-arm", min_width=220, visible=column is not None, elem_id=f"arm-{index}") as box:
+        head = gr.HTML(column and _head(column), elem_id=f"head-{index}", elem_classes="dm-row1")
+        chat = gr.Chatbot(
+            label=f"Answers of column {index + 1}",
+            show_label=False,
+            height=CHAT_HEIGHT,
+            layout="bubble",
+            placeholder=column and words.empty(column.arm),
+            render_markdown=False,
+            latex_delimiters=[],
+            allow_tags=False,
+            allow_file_downloads=False,
+            feedback_options=None,
+            buttons=[],
+            elem_id=f"chat-{index}",
+            elem_classes="dm-row2",
+        )
+        cost = gr.HTML(words.cost_line(None), elem_id=f"cost-{index}", elem_classes="dm-row3")
+        passages = gr.HTML("", elem_id=f"passages-{index}", elem_classes="dm-row4")
+        with gr.Column(elem_classes="dm-row5", min_width=0):
+            copy = gr.Button("Copy answer", size="sm", min_width=0, scale=0, elem_id=f"copy-{index}")
+            control = gr.Radio(
+                [("Real state", ""), *((control.title, name) for name, control in CONTROLS.items())],
+                value="",
+                label="Is it really the memory?",
+                info="Spoil its state and ask again:",
+                visible=column is not None and column.arm.memory,
+                elem_id=f"control-{index}",
+                elem_classes="dm-control",
+            )
+            note = gr.HTML("", elem_id=f"column-note-{index}", elem_classes="dm-status")
+    copy.click(None, js=COPY % index, api_visibility="private")
+    return Slot(box, head, chat, cost, passages, control, copy, note)
+
+
+def _head(column: Column) -> str:
+    arm, off = column.arm, column.control is not None
+    warning = f'<span class="dm-chip dm-loud" role="status">Control: {escape(column.warning)}</span>' if off else ""
+    side = "dm-armhead dm-on" if arm.memory else "dm-armhead"
+    adapter = (f"adapter {column.session.adapter}",) if arm.memory and not arm.adapter else ()
+    chips = words.chips((*arm.chips, *adapter), arm.memory)
+    return f'<div class="{side}"><h2>{escape(arm.title)}</h2>{chips}{warning}</div>'
 
 
 def draw(panel: Columns, workspace: Workspace, running: bool = False) -> dict:
     """Chats and cost lines as the workspace has them."""
-    shown = {}
-    for key, arm in workspace.arms.items():
-        empty = WAITING if running else NOTHING
-        # The chat shows HTML even with Markdown off: escaped, every text is seen as it is.
-        shown[panel.chats[key]] = [
-            {"role": message["role"], "content": escape(message["content"] or empty, quote=False)}
-            for message in arm.chat
-        ]
-        shown[panel.costs[key]] = words.cost_line(arm.stats)
-    return shown
+    drawn = {}
+    for slot, column in zip(panel.slots, workspace.arms.values(), strict=False):
+        drawn[slot.chat] = _messages(column, running)
+        drawn[slot.cost] = words.note(column.failure, "warn") if column.failure else words.cost_line(column.stats)
+        drawn[slot.passages] = words.passages((column.stats or {}).get("passages"))
+    return drawn
+
+
+def draw_slot(panel: Columns, index: int, column: Column) -> dict:
+    """One column with its head and its controls."""
+    slot = panel.slots[index]
+    return {
+        slot.box: gr.Column(visible=True),
+        slot.head: _head(column),
+        slot.chat: gr.Chatbot(value=_messages(column, False), placeholder=words.empty(column.arm)),
+        slot.cost: words.note(column.failure, "warn") if column.failure else words.cost_line(column.stats),
+        slot.passages: words.passages((column.stats or {}).get("passages")),
+        slot.control: gr.Radio(visible=column.arm.memory, value=column.control.name if column.control else ""),
+        slot.note: "",
+    }
+
+
+def draw_all(panel: Columns, workspace: Workspace) -> dict:
+    """Every column; those that are not used are hidden."""
+    drawn = {slot.box: gr.Column(visible=False) for slot in panel.slots}
+    for index, column in enumerate(workspace.arms.values()):
+        drawn |= draw_slot(panel, index, column)
+    return drawn
+
+
+def parts(slot: Slot) -> set:
+    """What `draw_slot` draws."""
+    return {slot.box, slot.head, slot.chat, slot.cost, slot.passages, slot.control, slot.note}
 
 
 def buttons(panel: Columns, running: bool) -> dict:
-    """Send and Retry when idle, Stop when an answer is on its way."""
+    """Send, Retry and Edit when idle, Stop when an answer is on its way."""
     return {
         panel.send: gr.Button(interactive=not running),
         panel.stop: gr.Button(interactive=running),
         panel.retry: gr.Button(interactive=not running),
+        panel.edit: gr.Button(interactive=not running),
     }
 
 
@@ -109,3 +194,15 @@ def draw_questions(panel: Columns, questions: list[str]) -> dict:
         button: gr.Button(value=question, visible=bool(question))
         for button, question in zip(panel.questions, shown, strict=False)
     }
+
+
+def _messages(column: Column, running: bool) -> list[dict]:
+    """A chat's messages for the component, which shows HTML even with Markdown off: escaped, all is seen as it is."""
+    drawn = []
+    for number, message in enumerate(column.chat, 1):
+        growing = running and number == len(column.chat) and column.failure is None
+        text = escape(message["content"] or (WAITING if growing else NOTHING), quote=False)
+        if tag := message.get("tag"):
+            text = f'<span class="dm-tag">{escape(tag)}</span>{text}'
+        drawn.append({"role": message["role"], "content": text})
+    return drawn

@@ -7,8 +7,8 @@ from html import escape
 import gradio as gr
 
 SENTENCE = (
-    "One frozen language model, asked twice: without memory, and with a small online memory that has read the history. "
-    "Neither sees the history in its prompt."
+    "One frozen language model, given an earlier conversation in different ways: not at all, as text in the prompt, or "
+    "through δ-mem, a small online memory. Ask all of them the same question and see which one knows."
 )
 
 

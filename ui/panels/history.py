@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from pathlib import Path
 
 import gradio as gr
 
 from deltamem.transcripts import EXTENSIONS, MAX_BYTES, Transcript
 
 from .. import words
+from ..gallery import Example
 from .header import step
 
 EMPTY = '<div class="dm-empty">What was read appears here: who speaks, the text, and how many tokens it takes.</div>'
@@ -22,7 +21,7 @@ FORMATS = f"{', '.join(EXTENSIONS)}, from OpenAI, ShareGPT or ChatGPT; up to {MA
 @dataclass
 class HistoryPanel:
     file: gr.File
-    examples: list[tuple[gr.Button, Path]]
+    examples: list[tuple[gr.Button, Example]]
     summary: gr.HTML
     preview: gr.HTML
     write: gr.Button
@@ -30,11 +29,14 @@ class HistoryPanel:
     status: gr.HTML
 
 
-def history_panel(examples: list[Path]) -> HistoryPanel:
-    """examples: transcript files that are offered as chips."""
+def history_panel(examples: list[Example]) -> HistoryPanel:
+    """examples: transcripts that are offered, each with a line on what it shows."""
     with gr.Column(elem_classes="dm-panel", elem_id="history-panel"):
         step(
-            1, "History", "An earlier conversation, for the memory to read. It never enters a prompt.", "history-title"
+            1,
+            "History",
+            "An earlier conversation, for the columns to know. Choose an example or drop a file.",
+            "history-title",
         )
         file = gr.File(
             label="Transcript",
@@ -44,10 +46,11 @@ def history_panel(examples: list[Path]) -> HistoryPanel:
             elem_classes="dm-drop",
         )
         gr.HTML(f'<div class="dm-faint">{FORMATS}</div>')
-        with gr.Row(elem_classes="dm-chipsrow"):
+        gr.HTML('<h3 class="dm-sub">Examples</h3>')
+        with gr.Column(elem_classes="dm-gallery"):
             buttons = [
-                (gr.Button(f"Example: {title(path)}", size="sm", elem_id=f"example-{path.stem}", min_width=0), path)
-                for path in examples
+                (gr.Button(f"{one.title}\n{one.about}".strip(), size="sm", elem_id=f"example-{one.name}"), one)
+                for one in examples
             ]
         summary = gr.HTML("", elem_id="history-summary")
         preview = gr.HTML(EMPTY, elem_id="history-preview")
@@ -58,15 +61,6 @@ def history_panel(examples: list[Path]) -> HistoryPanel:
             cancel = gr.Button("Cancel", interactive=False, elem_id="history-cancel", scale=1, min_width=0)
         status = gr.HTML("", elem_id="history-status", elem_classes="dm-status")
     return HistoryPanel(file, buttons, summary, preview, write, cancel, status)
-
-
-def title(path: Path) -> str:
-    """What an example calls itself, or its file's name."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))["title"]
-    except (OSError, ValueError, KeyError, TypeError):
-        found = path.stem.replace("-", " ")
-    return str(found)
 
 
 def draw(panel: HistoryPanel, name: str, transcript: Transcript, counts: list[int], unwritten: bool) -> dict:

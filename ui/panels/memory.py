@@ -123,8 +123,10 @@ class Maps:
 
     def __init__(self, workspace: Workspace):
         self.workspace = workspace
-        self.shots = workspace.memory.session.snapshots
-        self.source = Source(workspace.model.name, adapter_name(workspace.model, workspace.adapter))
+        column = workspace.memory  # None when all columns are without
+        self.shots = column.session.snapshots if column else []
+        adapter = column.session.adapter if column else workspace.model.adapter_name
+        self.source = Source(workspace.model.name, adapter_name(workspace.model, adapter))
         self.limit = state_limit(self.shots)
 
     @property
