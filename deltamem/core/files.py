@@ -5,7 +5,6 @@ import io
 import json
 import os
 import pickle
-import re
 from pathlib import Path
 
 import safetensors
@@ -19,13 +18,13 @@ from .attach import attach_delta_mem, empty_adapter
 from .config import CONFIG_FILE, HFDeltaMemConfig, read_values
 from .errors import AdapterError, ConfigError, listing
 from .functional import default_binding
+from .hub import HUB_ID, fetch
 from .pickles import load_pickled_tensors
 
 PICKLE_FILE = "delta_mem_adapter.pt"
 TENSOR_FILE = "delta_mem_adapter.safetensors"
 CHECKSUM = "sha256"  # in the metadata of our own tensor files: of the configuration and the tensors, against damage
 DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)  # of stored tensors
-HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
 def load_delta_mem_adapter(model: nn.Module, folder: str | Path) -> list[str]:
@@ -97,8 +96,10 @@ def adapter_hash(adapter: Adapter) -> str:
     return digest.hexdigest()
 
 
-def resolve_adapter(folder: str | Path, revision: str | None = None) -> Path:
+def resolve_adapter(folder: str | Path) -> Path:
     """The local folder of an adapter, fetched when given as a hub id (the folder's name is then the commit).
+
+    A hub id is owner/name, or owner/name@commit.
 
     Raises:
         AdapterError: neither a folder nor a hub id, or it cannot be fetched.
@@ -108,11 +109,8 @@ def resolve_adapter(folder: str | Path, revision: str | None = None) -> Path:
         return path
     if not HUB_ID.fullmatch(str(folder)):
         raise AdapterError(f"no adapter at {folder}: give a folder with {CONFIG_FILE}, or a hub id such as owner/name")
-    from huggingface_hub import snapshot_download
-
     try:
-        wanted = [CONFIG_FILE, PICKLE_FILE, TENSOR_FILE]
-        return Path(snapshot_download(str(folder), revision=revision, allow_patterns=wanted))
+        return fetch(str(folder), [CONFIG_FILE, PICKLE_FILE, TENSOR_FILE])
     except Exception as error:  # the client raises many kinds: no network, no such repository, no permission
         raise AdapterError(
             f"cannot fetch adapter {folder} from the hub ({type(error).__name__}: {_first_line(error)}); "

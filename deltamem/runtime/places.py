@@ -1,16 +1,15 @@
 """From a name to a folder on this machine: presets, folders, and repositories on the Hugging Face hub."""
 
 import os
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from deltamem.core.files import local_path, resolve_adapter
+from deltamem.core.hub import HUB_ID, fetch
 from deltamem.runtime.demo import demo_folder
 from deltamem.runtime.errors import ModelError
 from deltamem.runtime.presets import PRESETS
 
-HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 BASE_FILES = ("*.safetensors", "*.json", "*.jinja", "tokenizer*", "*.model", "*.txt")
 
 
@@ -37,14 +36,17 @@ def find_base(name, progress):
     if HUB_ID.fullmatch(text):
         return _fetch(text, progress)
     raise ModelError(
-        f'There is no model "{text}"; give a preset ({", ".join(PRESETS)}), a folder or a hub id (owner/name).'
+        f'There is no model "{text}"; give a preset ({", ".join(PRESETS)}), a folder or a hub id (owner/name[@commit]).'
     )
 
 
 def find_adapter(name):
     """Place of an adapter given by folder or hub id. Raises AdapterError."""
     folder = resolve_adapter(name)
-    return Place(folder, os.fspath(name), None if os.path.isdir(local_path(name)) else folder.name)
+    text = os.fspath(name)
+    return (
+        Place(folder, text) if os.path.isdir(local_path(text)) else Place(folder, text.partition("@")[0], folder.name)
+    )
 
 
 def find_adapters(name, adapter):
@@ -66,22 +68,20 @@ def find_adapters(name, adapter):
     if preset and text.upper() in preset.adapters:
         raise ModelError(
             f"The bundled adapter {text.upper()} is not at {preset.adapters[text.upper()]}; take it from the project's "
-            "repository, or give a folder or a hub id (owner/name)."
+            "repository, or give a folder or a hub id (owner/name[@commit])."
         )
     names = f"a name ({', '.join(known)}), " if known else ""
-    raise ModelError(f'There is no adapter "{text}"; give {names}a folder or a hub id (owner/name).')
+    raise ModelError(f'There is no adapter "{text}"; give {names}a folder or a hub id (owner/name[@commit]).')
 
 
 def _fetch(repository, progress):
     """Place of a hub repository's model files, downloaded when they are not in the hub's cache."""
-    from huggingface_hub import errors, snapshot_download
+    from huggingface_hub import errors
 
     progress(f"Fetching {repository}", 0, None)
     try:
         # Root files only: repositories also keep other formats of the same weights in folders.
-        folder = snapshot_download(
-            repository, allow_patterns=list(BASE_FILES), ignore_patterns=["*/*", "consolidated*"]
-        )
+        folder = fetch(repository, list(BASE_FILES), ["*/*", "consolidated*"])
     except errors.GatedRepoError as error:
         raise ModelError(
             f'The model "{repository}" is gated: accept its terms at https://huggingface.co/{repository}, '
@@ -101,7 +101,7 @@ def _fetch(repository, progress):
         raise ModelError(
             f'The model "{repository}" could not be fetched ({first_line(error)}); try again or give a folder.'
         ) from error
-    return Place(Path(folder), repository, Path(folder).name)
+    return Place(folder, repository.partition("@")[0], folder.name)
 
 
 def first_line(error, limit=300):

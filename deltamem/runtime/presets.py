@@ -8,9 +8,9 @@ BUNDLED = Path(__file__).resolve().parents[2] / "examples" / "adapters"
 
 @dataclass(frozen=True)
 class Preset:
-    """title: shown to people; base: hub id, or None for the demo model; adapters: label -> folder or hub id.
+    """title: shown to people; base: hub id pinned to a commit, or None for the demo model.
 
-    The first adapter is the default.
+    adapters: label -> folder or hub id; the first one is the default.
     """
 
     title: str
@@ -34,7 +34,7 @@ PRESETS = {
     ),
     "qwen3-4b": Preset(
         "Qwen3-4B-Instruct-2507",
-        "Qwen/Qwen3-4B-Instruct-2507",
+        "Qwen/Qwen3-4B-Instruct-2507@cdbee75f17c01a7cc42f958dc650907174af0554",
         {"TSW": "declare-lab/delta-mem_qwen3_4b-instruct"},
     ),
 }
