@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from deltamem.eval.__main__ import main
 from deltamem.eval.errors import EvalError
 from deltamem.eval.records import SETTINGS, ResultFile, join_parts, read_run
 
@@ -78,17 +79,19 @@ def test_other_files_are_refused(tmp_path, content, line):
         read_run(tmp_path / "run.jsonl")
 
 
-def command(tiny_model_folder, data, out, *more):
+def command(tiny_model_folder, data, out):
     settings = ["--task", "hotpotqa", "--data", str(data), "--condition", "base", "--batch", "1", "--device", "cpu"]
-    return ["-m", "deltamem.eval", *settings, "--model", str(tiny_model_folder), "--out", str(out), *more]
+    return [*settings, "--model", str(tiny_model_folder), "--out", str(out)]
 
 
 @pytest.mark.slow
 def test_a_killed_process_loses_no_answer(tiny_model_folder, tmp_path):
     data = made.write(tmp_path, "hotpotqa", made.hotpotqa(60))
-    whole = [sys.executable, *command(tiny_model_folder, data, tmp_path / "out")]
+    settings = command(tiny_model_folder, data, tmp_path / "out")
     path = tmp_path / "out/hotpotqa.base.jsonl"
-    process = subprocess.Popen(whole, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "deltamem.eval", *settings], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     try:
         while process.poll() is None and (not path.exists() or path.read_bytes().count(b"\n") < 6):
             time.sleep(0.02)
@@ -99,7 +102,7 @@ def test_a_killed_process_loses_no_answer(tiny_model_folder, tmp_path):
     before = path.read_bytes()
     kept = before[: before.rfind(b"\n") + 1].splitlines()
     assert 6 <= len(kept) < 61
-    subprocess.run(whole, check=True, capture_output=True)
+    assert main(settings) == 0
     after = path.read_bytes().splitlines()
     assert after[: len(kept)] == kept and len(after) == 61  # not one of them was asked again
     ids = [json.loads(line)["id"] for line in after[1:]]
@@ -110,15 +113,17 @@ def test_a_killed_process_loses_no_answer(tiny_model_folder, tmp_path):
 def test_two_processes_share_the_questions(tiny_model_folder, tmp_path):
     data = made.write(tmp_path, "hotpotqa", made.hotpotqa(5))
     # What `accelerate launch` starts on GPUs; on CPUs alone it would want MPI.
-    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "29741"]
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     quiet = os.environ | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run(
-        [*launch, *command(tiny_model_folder, data, tmp_path / "two")], capture_output=True, text=True, env=quiet
+        [*launch, "-m", "deltamem.eval", *command(tiny_model_folder, data, tmp_path / "two")],
+        capture_output=True,
+        text=True,
+        env=quiet,
     )
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.count("## HotpotQA") == 1  # one process tells
-    one = [sys.executable, *command(tiny_model_folder, data, tmp_path / "one")]
-    subprocess.run(one, check=True, capture_output=True)
+    assert main(command(tiny_model_folder, data, tmp_path / "one")) == 0
     assert [p.name for p in (tmp_path / "two").glob("*.jsonl")] == ["hotpotqa.base.jsonl"]
     header, records = read_run(tmp_path / "two/hotpotqa.base.jsonl")
     assert header["processes"] == 2 and list(records) == [f"h{i}" for i in range(5)]
