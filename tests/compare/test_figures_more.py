@@ -16,6 +16,7 @@ from deltamem.compare.figures import (
     change_atlas,
     csv_text,
     effective_rank,
+    file_label,
     gate_map,
     influence_map,
     layer_change,
@@ -316,6 +317,15 @@ def test_tables_are_csv_that_no_spreadsheet_runs():
     for picture in every_picture(2, 2, 3):
         lengths = {len(row) for row in csv.reader(io.StringIO(csv_text(picture.rows)))}
         assert len(lengths) == 1
+
+
+@pytest.mark.parametrize(
+    ("label", "name"),
+    [("turn 3", "turn-3"), ("zero state", "zero-state"), ("../../etc/x", "etc-x"), ("a\x00b/δ", "a-b"), ("..", "step")],
+)
+def test_names_of_files_are_plain(label, name):
+    assert file_label(label) == name
+    assert gate_map(snapshot(label=label), SOURCE).name == f"gates-{name}"
 
 
 def test_scales_do_not_depend_on_order():

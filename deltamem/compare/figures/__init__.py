@@ -10,12 +10,12 @@ from .atlas import AtlasLayout, change_atlas, states_atlas
 from .gates import gate_map
 from .influence import influence_map
 from .layer import layer_change, layer_states
-from .paper import DARK, LIGHT, Look, Picture, Source, png, svg, when
+from .paper import DARK, LIGHT, Look, Picture, Source, file_label, png, svg, when
 from .probes import probe_chart
 from .report import report_figures
 from .scale import layer_norms, size_limit, state_limit
 from .sizes import effective_rank, norm_map, singular_values, spectrum
-from .tokens import token_html, token_text
+from .tokens import token_html, token_rows, token_text
 
 __all__ = [
     "DARK",
@@ -27,6 +27,7 @@ __all__ = [
     "change_atlas",
     "csv_text",
     "effective_rank",
+    "file_label",
     "gate_map",
     "influence_map",
     "layer_change",
@@ -43,6 +44,7 @@ __all__ = [
     "states_atlas",
     "svg",
     "token_html",
+    "token_rows",
     "token_text",
     "when",
 ]

@@ -24,6 +24,7 @@ from .paper import (
     caption_height,
     colour_bar,
     layer_number,
+    many,
     number,
     sheet,
     when,
@@ -52,11 +53,12 @@ class AtlasLayout:
 
     @property
     def columns(self) -> int:
-        """Tiles in a row: a field near RATIO with few empty places."""
+        """Tiles in a row: a field near RATIO with few empty places, and cells of more than a few pixels."""
 
         def cost(columns: int) -> float:
             width, height = self._size(columns)
-            return abs(math.log(width / height / RATIO)) + (-self.layers % columns) / self.layers
+            small = max(0, 4 - self._cell(columns) * DPI) * 0.3
+            return abs(math.log(width / height / RATIO)) + (-self.layers % columns) / self.layers + small
 
         return min(range(1, self.layers + 1), key=cost)
 
@@ -68,7 +70,7 @@ class AtlasLayout:
     @property
     def cell(self) -> float:
         """The side of a cell in inches: a whole number of pixels, so that all cells look alike."""
-        return max(int(min((WIDTH - 2 * SIDE) / self.size[0], LARGEST) * DPI), 1) / DPI
+        return self._cell(self.columns)
 
     @property
     def gap(self) -> int:
@@ -93,9 +95,12 @@ class AtlasLayout:
                 return index
         return None
 
-    def _gap(self, columns: int) -> int:
+    def _cell(self, columns: int) -> float:
         width = columns * (self.tile[0] + 2) - 2
-        return max(1, math.ceil(LABEL / min((WIDTH - 2 * SIDE) / width, LARGEST)))
+        return max(int(min((WIDTH - 2 * SIDE) / width, LARGEST) * DPI), 1) / DPI
+
+    def _gap(self, columns: int) -> int:
+        return math.ceil(LABEL / self._cell(columns))
 
     def _size(self, columns: int) -> tuple[int, int]:
         width, height = self.tile
@@ -107,7 +112,7 @@ def states_atlas(
 ) -> Picture:
     """All layers of snapshot.states [L, H, r, r] from −limit to limit; layer `chosen` gets a frame."""
     subject = state_of(snapshot, source)
-    title = f"Memory {subject.moment}: {len(subject.layers)} layers, {subject.shape} each"
+    title = f"Memory {subject.moment}: {many(len(subject.layers), 'layer')}, {subject.shape} each"
     caption = [f"{subject.source}. Largest |S| {number(np.abs(subject.values).max())}.", RULE]
     return _atlas("states", subject, title, caption, limit, chosen, look)
 
@@ -157,17 +162,20 @@ def _atlas(
     axes = axes_at(figure, left, foot + BAR, *field)
     axes.set_axis_off()
     image = axes.imshow(grid, cmap=look.states, norm=Normalize(-limit, limit), interpolation="nearest", aspect="auto")
-    outlines = PatchCollection(frames, facecolor="none", edgecolor=look.frame, linewidth=0.5, clip_on=False)
+    outlines = PatchCollection(
+        frames, facecolor="none", edgecolor=look.frame, linewidth=min(0.5, 20 * layout.cell), clip_on=False
+    )
     axes.add_collection(outlines, autolim=False)
     if chosen is not None:
         x, y = layout.origin(chosen)
-        size = layout.tile[0] + 0.6, rank + 0.6
-        axes.add_patch(Rectangle((x - 0.8, y - 0.8), *size, fill=False, ec=look.ink, lw=1.4, clip_on=False))
+        pad = 0.018 / layout.cell
+        size = layout.tile[0] + 2 * pad, rank + 2 * pad
+        axes.add_patch(Rectangle((x - 0.5 - pad, y - 0.5 - pad), *size, fill=False, ec=look.ink, lw=1.4, clip_on=False))
     for index, module in enumerate(subject.layers):
         x, y = layout.origin(index)
         text = ("layer " if index == 0 else "") + layer_number(module)
         weight = "bold" if index == chosen else "normal"
-        axes.text(x - 0.5, y - 0.75, text, size=SMALL, color=look.ink, va="bottom", weight=weight)
+        axes.text(x - 0.5, y - 0.5 - 0.03 / layout.cell, text, size=SMALL, color=look.ink, va="bottom", weight=weight)
 
     # Under the field, and far enough to the left for the words beside it.
     bar = 0.42 * WIDTH

@@ -19,6 +19,7 @@ from .paper import (
     during,
     file_label,
     layer_number,
+    many,
     sheet,
 )
 from .scale import Snapshot, gate_scale
@@ -30,10 +31,9 @@ def gate_map(snapshot: Snapshot, source: Source, look: Look = LIGHT) -> Picture:
     """snapshot.beta and snapshot.lam, both [L, H, r], each an image of L layers × H·r rows from 0 to 1."""
     layers, heads, rank = snapshot.beta.shape
     tall = min(max(0.13 * layers, 1.6), 6.0)
-    tokens = f"{snapshot.written_tokens:,} token" + ("" if snapshot.written_tokens == 1 else "s")
     moment = during(snapshot.label)
     caption = [
-        f"{source.caption(moment)}. Means over the {tokens} written in this step. "
+        f"{source.caption(moment)}. Means over the {many(snapshot.written_tokens, 'token')} written in this step. "
         "Scale 0 to 1 in every turn and column."
     ]
     foot = caption_height(caption, WIDTH)

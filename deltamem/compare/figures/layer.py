@@ -10,6 +10,7 @@ from .paper import (
     LIGHT,
     SMALL,
     TEXT,
+    WIDTH,
     Look,
     Picture,
     Source,
@@ -26,7 +27,7 @@ from .paper import (
 from .scale import Snapshot, decimals
 from .subject import Subject, change_of, state_of
 
-WIDTH = 4.5  # inches
+NARROW = 4.5  # inches: the figure of a state of up to 10 rows; a larger one takes the page's width
 LEFT, RIGHT, BOTTOM, BAR = 0.42, 0.14, 0.4, 0.35  # inches around the square
 NUMBERS = 16  # rows up to which the numbers stand in the cells
 
@@ -57,14 +58,15 @@ def _layer(subject: Subject, layer: int, head: int, limit: float, rule: str, loo
     state = subject.values[layer, head]
     heads, rank = subject.values.shape[1], state.shape[0]
     where = layer_number(subject.layers[layer])
-    side = WIDTH - LEFT - RIGHT
+    width = NARROW if rank <= 10 else WIDTH
+    side = width - LEFT - RIGHT
     size = number(np.linalg.norm(state))
     caption = [f"{subject.source}. Scale ±{limit:g}, {rule}; ‖{subject.symbol}‖ = {size}."]
     which = f"Layer {where}" + (f", state {head + 1} of {heads}" if heads > 1 else "")
     title = f"{which}, {subject.moment}" if subject.symbol == "S" else f"{which}: the state {subject.moment}"
-    foot = caption_height(caption, WIDTH)
+    foot = caption_height(caption, width)
     base = foot + BAR + BOTTOM
-    figure = sheet(WIDTH, base + side + title_height(title, WIDTH), title, caption, look)
+    figure = sheet(width, base + side + title_height(title, width), title, caption, look)
 
     axes = axes_at(figure, LEFT, base, side, side)
     dress(axes, look)

@@ -85,7 +85,10 @@ def when(label: str) -> str:
     """The moment that a snapshot's label names, in words."""
     if label == "start":
         return "before anything was written"
-    return "after the history" if label == "history" else f"after {label}"
+    if label == "history":
+        return "after the history"
+    # A state that was put in place ("zero state") is no step that comes after something.
+    return f"after {label}" if label.startswith(("history", "turn")) else f"with {label}"
 
 
 def during(label: str) -> str:
@@ -94,12 +97,13 @@ def during(label: str) -> str:
         return "before anything was written"
     if label.startswith("history"):
         return f"while {'the history' if label == 'history' else label} was written"
-    return f"in {label}"
+    return f"in {label}" if label.startswith("turn") else f"with {label}"
 
 
-def file_label(label: str) -> str:
-    """A step's label in a file name."""
-    return label.replace(" ", "-")
+def file_label(text: str) -> str:
+    """A step's label, or another text, as a part of a file name: letters, digits, dots and dashes."""
+    kept = "".join(char if char.isascii() and (char.isalnum() or char == ".") else "-" for char in text)
+    return "-".join(part for part in kept.split("-") if part.strip("."))[:60] or "step"
 
 
 def layer_number(name: str) -> str:
@@ -176,6 +180,11 @@ def colour_bar(
 def around_zero(limit: float) -> dict[float, str]:
     """Ticks of a diverging scale."""
     return {value: f"{value:g}".replace("-", "−") for value in (-limit, -limit / 2, 0, limit / 2, limit)}
+
+
+def many(count: int, noun: str) -> str:
+    """'1 layer', '30 layers'."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def number(value: float) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .paper import LIGHT, SMALL, TEXT, WIDTH, Look, Picture, axes_at, caption_height, dress, sheet, wrap
+from .paper import LIGHT, SMALL, TEXT, WIDTH, Look, Picture, axes_at, caption_height, dress, many, sheet, wrap
 
 COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7")  # Okabe and Ito: told apart with every colour blindness
 RIGHT, TOP, BOTTOM = 1.3, 0.42, 0.45  # inches
@@ -20,7 +20,7 @@ def probe_chart(results: Sequence[dict], caption: str, look: Look = LIGHT) -> Pi
     """
     arms, metrics = _unique(results, "arm"), _unique(results, "metric")
     counts = sorted({int(row["count"]) for row in results})
-    asked = "no questions" if not counts else f"{counts[0]:,} question" + ("" if counts[0] == 1 else "s")
+    asked = many(counts[0], "question") if counts else "no questions"
     if len(counts) > 1:
         asked = f"{counts[0]:,} to {counts[-1]:,} questions"
     text = [f"{caption} {asked[0].upper()}{asked[1:]} for each column; lines are 95% intervals."]

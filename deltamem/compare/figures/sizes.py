@@ -68,7 +68,7 @@ def spectrum(snapshot: Snapshot, source: Source, limit: float, look: Look = LIGH
     """
     values, ranks = singular_values(snapshot.states), effective_rank(snapshot.states)
     layers, heads, rank = values.shape
-    tall = min(max(0.11 * heads * rank, 0.9), 3.6)
+    tall = min(max(0.11 * heads * rank, 1.15), 3.6)
     above = 0.9
     shown = ranks[np.isfinite(ranks)]
     words = f"mean {shown.mean():.2f} of {rank}" if shown.size else "none: nothing is stored"
@@ -87,7 +87,7 @@ def spectrum(snapshot: Snapshot, source: Source, limit: float, look: Look = LIGH
     image = axes.imshow(flat, cmap=look.gates, norm=PowerNorm(0.5, 0, limit), interpolation="nearest", aspect="auto")
     layer_ticks(axes, snapshot.layers, look)
     if heads == 1:
-        every = range(0, rank, max(1, rank // 8))
+        every = range(0, rank, -(-rank // 8))
         axes.set_yticks(every, [index + 1 for index in every])
         axes.set_ylabel("singular value", size=TEXT, color=look.ink)
     else:

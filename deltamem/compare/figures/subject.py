@@ -52,17 +52,17 @@ def change_of(snapshot: Snapshot, source: Source, other: Snapshot, other_source:
     if other_source is None or other_source == source:
         second = f"that {when(other.label)}"
         caption = source.caption(f"{words}, less {second}")
-        against = file_label(other.label)
+        against = other.label
     else:
         # Only what sets the other source apart, else the caption says everything twice.
         apart = [b for a, b in zip(_parts(source), _parts(other_source), strict=True) if a != b and b]
         second = f"that of {' · '.join(apart)} {when(other.label)}"
         caption = f"{source.caption(words)}, less {second}"
-        against = "-".join([*apart, file_label(other.label)])
+        against = " ".join([*apart, other.label])
     return Subject(
         snapshot.states - other.states,
         snapshot.layers,
-        f"{name}-less-{_plain(against)}",
+        f"{name}-less-{file_label(against)}",
         f"{words}, less {second}",
         "ΔS",
         caption,
@@ -71,9 +71,3 @@ def change_of(snapshot: Snapshot, source: Source, other: Snapshot, other_source:
 
 def _parts(source: Source) -> tuple[str, str, str]:
     return source.model, source.adapter, source.arm
-
-
-def _plain(text: str) -> str:
-    """A text as part of a file name."""
-    kept = "".join(char if char.isascii() and (char.isalnum() or char in "-.") else "-" for char in text)
-    return "-".join(part for part in kept.split("-") if part)[:60]

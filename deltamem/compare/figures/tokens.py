@@ -33,7 +33,7 @@ from .scale import token_scale
 FONT = "DejaVu Sans Mono"  # comes with matplotlib
 CELL = 0.602  # width of its characters over their size
 MARGIN, TOP, LINE, BAR = 0.15, 0.42, 1.75, 0.5  # inches; LINE: distance of two lines over the size of the text
-SHOWN = 600  # tokens in a figure
+SHOWN, PAGE = 600, 1500  # tokens in a figure, and on a page
 TICKS = (0, 0.01, 0.05, 0.1, 0.2, 0.5, 1)
 
 
@@ -120,8 +120,9 @@ def token_rows(trace: Trace) -> list[list]:
 def token_html(trace: Trace, look: Look = LIGHT) -> str:
     """The same as HTML, for a page: spans with their β as tooltip, and a legend. All foreign text is escaped."""
     beta, colours = mean_beta(trace), ScalarMappable(token_scale(), look.text)
+    first, last = shown_tokens(trace, PAGE)
     spans = []
-    for piece, value in zip(trace.pieces, beta, strict=True):
+    for piece, value in zip(trace.pieces[first:last], beta[first:last], strict=True):
         text = escape(piece.replace("\n", "↵\n") or "·")
         if value == value:
             fill = colours.to_rgba(value)
@@ -136,6 +137,7 @@ def token_html(trace: Trace, look: Look = LIGHT) -> str:
         f'<div class="dm-legend" role="img" aria-label="Scale of β from 0 to 1: the stronger the colour, the more of '
         f'the token was written"><span>β</span><b style="background:linear-gradient(90deg,{stops})">{marks}</b></div>'
         f'<div class="dm-tokens" tabindex="0" role="region" aria-label="{words}">{"".join(spans)}</div>'
+        f'<p class="dm-faint">{escape(left_out(trace, first, last).strip())}</p>'
     )
 
 
