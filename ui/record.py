@@ -14,6 +14,7 @@ from deltamem.transcripts import Transcript
 from .workspace import FEWEST, MOST, Turn, Workspace
 
 VERSION = 2
+MAX_VALUES = 1_000_000  # marks that can open or part JSON values: each may take twenty times its size in memory
 ROLES = ("user", "assistant")
 SAID = {"role", "content", "tag"}
 REMEDY = "choose a file that “Save” of this page has written"
@@ -43,6 +44,8 @@ def content(workspace: Workspace) -> dict:
 
 def check(data: bytes) -> dict:
     """The record in a file's bytes, every value of the kind that it must have. Raises BundleError."""
+    if data.count(b",") + data.count(b"[") + data.count(b"{") > MAX_VALUES:
+        raise BundleError(f"The file's record lists more than the {MAX_VALUES:,} values that one may: {REMEDY}.")
     try:
         page = json.loads(data)
         version = page["version"]

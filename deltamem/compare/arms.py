@@ -12,6 +12,7 @@ from dataclasses import dataclass, fields
 
 from deltamem.compare.controls import CONTROLS, apply, check_control
 from deltamem.compare.errors import ArmError
+from deltamem.quoting import quoted
 from deltamem.runtime import Session
 from deltamem.runtime.errors import SessionError
 from deltamem.runtime.prompt import CONTEXTS
@@ -19,6 +20,14 @@ from deltamem.runtime.settings import MAX_PASSAGES, MAX_STRENGTH
 
 MAX_RECENT = 100
 MAX_TITLE = 80
+_KINDS = {
+    "key": str,
+    "title": str,
+    "memory": bool,
+    "context": str,
+    "adapter": str | None,
+    "control": str | None,
+}
 
 
 @dataclass(frozen=True)
@@ -46,17 +55,26 @@ class Arm:
 
     def __post_init__(self):
         object.__setattr__(self, "layers_off", tuple(self.layers_off))
-        if not re.fullmatch(r"[\w.+-]{1,100}", str(self.key)):
-            raise ArmError(f"The arm's key is {str(self.key)[:40]!r}; use letters, digits, '-', '_', '.' and '+'.")
-        if not str(self.title).strip() or len(self.title) > MAX_TITLE:
-            raise ArmError(f"An arm's title has {len(str(self.title))} characters; give it from 1 to {MAX_TITLE}.")
+        for name, kinds in _KINDS.items():
+            if not isinstance(value := getattr(self, name), kinds):
+                raise ArmError(f"An arm's {name} is {quoted(repr(value))}; a setting of that type is not known.")
+        if not all(type(number) is int for number in self.layers_off):
+            raise ArmError(f"An arm's layers are {quoted(repr(self.layers_off))}; give whole numbers.")
+        if not re.fullmatch(r"[\w.+-]{1,100}", self.key):
+            raise ArmError(f"The arm's key is {quoted(repr(self.key))}; use letters, digits, '-', '_', '.' and '+'.")
+        if not self.title.strip() or len(self.title) > MAX_TITLE:
+            raise ArmError(f"An arm's title has {len(self.title)} characters; give it from 1 to {MAX_TITLE}.")
         if self.context not in CONTEXTS:
-            raise ArmError(f"{self.title}: the visible history is {self.context!r}; use one of {', '.join(CONTEXTS)}.")
+            raise ArmError(
+                f"{self.title}: the visible history is {quoted(repr(self.context))}; use one of {', '.join(CONTEXTS)}."
+            )
         self._whole("recent_turns", "recent turns", MAX_RECENT)
         self._whole("passages", "passages", MAX_PASSAGES)
         number = isinstance(self.strength, (int, float)) and not isinstance(self.strength, bool)
         if not number or not 0 <= self.strength <= MAX_STRENGTH:
-            raise ArmError(f"{self.title}: the strength is {self.strength!r}; use 0 to {MAX_STRENGTH} (1: as trained).")
+            raise ArmError(
+                f"{self.title}: the strength is {quoted(repr(self.strength))}; use 0 to {MAX_STRENGTH} (1: as trained)."
+            )
         if self.control is not None:
             check_control(self.control)
         self._check_together()
@@ -64,7 +82,9 @@ class Arm:
     def _whole(self, name, words, most):
         value = getattr(self, name)
         if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
-            raise ArmError(f"{self.title}: the number of {words} is {value!r}; use a whole number from 1 to {most}.")
+            raise ArmError(
+                f"{self.title}: the number of {words} is {quoted(repr(value))}; use a whole number from 1 to {most}."
+            )
 
     def _check_together(self):
         if not self.memory:

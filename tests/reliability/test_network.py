@@ -170,6 +170,14 @@ def test_no_event_can_be_called_without_its_page(address, config):
     assert called > 10
 
 
+@pytest.mark.parametrize("local", [True, False])
+def test_visitors_from_elsewhere_cannot_name_folders_or_repositories(model, local):
+    """Not even by sending the event of the button that they do not see."""
+    config = build_page(model, local=local).get_config_file()
+    button = next(one["id"] for one in config["components"] if one["props"].get("elem_id") == "own-fetch")
+    assert any(target[0] == button for one in config["dependencies"] for target in one["targets"]) == local
+
+
 def test_named_endpoints_are_the_public_ones_only(address, config):
     """Events of the page have no name to be called by; what is offered by name keeps no state."""
     info = client(address).get("/gradio_api/info").json()

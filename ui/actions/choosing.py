@@ -88,7 +88,8 @@ def wire(page: Page) -> list:
 
     outputs = {panel.chosen, panel.replay, panel.cancel, *columns.everything}
     panel.cancel.click(cancel, page.key, panel.cancel, **NOW)
-    panel.fetch.click(fetch, [page.key, panel.place], {panel.own_status, panel.adapter, panel.place}, **READ)
+    if panel.fetch.visible:  # a hidden button's event can still be sent: without it there is nothing to send
+        panel.fetch.click(fetch, [page.key, panel.place], {panel.own_status, panel.adapter, panel.place}, **READ)
     return [
         panel.chosen.input(chosen, [page.key, panel.chosen, panel.replay], {panel.status, *outputs}, **MODEL),
         panel.add.click(add, [page.key, panel.replay, *panel.settings], {panel.own_status, *outputs}, **MODEL),
