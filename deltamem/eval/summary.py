@@ -120,7 +120,9 @@ def _costs(found):
         )
     heads = ["cost of a question", "prompt tokens", "written tokens", "new tokens", "seconds", "peak GiB", "clipped"]
     where = "; ".join(dict.fromkeys(f"{r.header['device']}, {r.header['dtype']}" for r in found))
-    return _table([*heads, "cut at the limit"], rows) + f"\n\nOn {where}."
+    used = dict.fromkeys(f"{h['adapter']} {h['adapter_hash'][:12]}" for h in (r.header for r in found) if h["adapter"])
+    adapters = f" Adapters: {', '.join(used)}." if used else ""
+    return _table([*heads, "cut at the limit"], rows) + f"\n\nOn {where}.{adapters}"
 
 
 def _differences(task, found, against):

@@ -16,7 +16,8 @@ def evaluate(tiny_model_folder, tmp_path, capsys):
     def run(task, *arguments, rows=None):
         data = [] if task == "recall" else ["--data", str(made.write(tmp_path, task, rows))]
         out = [] if "--out" in arguments else ["--out", str(tmp_path / "out")]
-        settings = ["--task", task, "--model", str(tiny_model_folder), "--device", "cpu", *data, *out, *arguments]
+        device = [] if "--device" in arguments else ["--device", "cpu"]
+        settings = ["--task", task, "--model", str(tiny_model_folder), *device, *data, *out, *arguments]
         code = main(settings)
         said = capsys.readouterr()
         return code, said.out, said.err

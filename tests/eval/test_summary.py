@@ -18,7 +18,7 @@ def write(folder, task, condition, scores, adapter=None, **changes):
     protocol = read_protocol(task)
     header = {"task": task, "condition": condition, "adapter": adapter, "model": "tiny", "questions": len(scores)}
     header |= {"protocol_hash": protocol.hash, "data_hash": "d" * 64, "asked": "all", "seed": 0}
-    header |= {"device": "CPU", "dtype": "float32"} | changes
+    header |= {"device": "CPU", "dtype": "float32", "adapter_hash": "a" * 64} | changes
     lines = [{"kind": "run", **header}]
     for index, score in enumerate(scores):
         found = dict.fromkeys(protocol.metrics, 0.0) | {protocol.primary: score}
@@ -65,6 +65,7 @@ def test_the_table(tmp_path):
     assert "| δ-mem, state only, TSW | +50.0 [-50.0, +100.0] | 3 | 1 |" in text  # against base, the first condition
     assert "| Base | 10 | 0 | 3.0 | 0.500 | 1.00 | 1 | 0 |" in text
     assert "| Base | -50.0 [-100.0, +50.0] | 1 | 3 |" in markdown(read_results(paths), "memory")
+    assert "On CPU, float32. Adapters: TSW aaaaaaaaaaaa." in text
     assert "not all five benchmarks were run" in text and "| Qwen3-4B, δ-mem TSW (published) | 51.66 |" in text
 
 
