@@ -69,8 +69,13 @@ def report(model, sessions, stop, path: str, arms: list, settings: dict) -> Iter
     yield from in_background(lambda told: write_report(path, arms, by_key, **settings, progress=told), stop)
 
 
+def trace(model, sessions, stop, label: str) -> Iterator:
+    """The Trace of one step of the one session."""
+    yield sessions[0].trace(label)
+
+
 JOBS: dict[str, Callable[..., Iterator]] = {
-    job.__name__: job for job in (answers, preload, spoil, probes, check, report)
+    job.__name__: job for job in (answers, preload, spoil, probes, check, report, trace)
 }
 
 

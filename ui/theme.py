@@ -8,7 +8,7 @@ import gradio as gr
 
 FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans", "sans-serif"]
 MONO = ["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "DejaVu Sans Mono", "monospace"]
-CSS_FILE = Path(__file__).with_name("style.css")
+CSS_FILES = [Path(__file__).with_name(name) for name in ("style.css", "memory.css")]
 
 
 def theme() -> gr.themes.Base:
@@ -49,4 +49,4 @@ def theme() -> gr.themes.Base:
 
 def launch_options() -> dict:
     """What `launch()` needs of the page's looks."""
-    return {"theme": theme(), "css_paths": [CSS_FILE]}
+    return {"theme": theme(), "css_paths": CSS_FILES}

@@ -66,6 +66,8 @@ def answers(tab):
 
 def shown(tab, image, previous=None):
     """Wait until a figure is there (another one than `previous`) and return its address."""
+    tab.wait_for_selector(f"#{image} img", state="attached")
+    tab.locator(f"#{image} img").scroll_into_view_if_needed()  # pictures far below are not fetched
     tab.wait_for_function(
         "([id, old]) => { const i = document.querySelector(`#${id} img`);"
         " return i && i.complete && i.naturalWidth > 500 && i.src !== old; }",

@@ -104,7 +104,7 @@ def test_history_is_written_and_both_columns_answer(open_page, tmp_path):
     shown(tab, "memory-layer", layer)
     with tab.expect_download() as download:
         tab.click("#layer-svg")
-    assert download.value.suggested_filename == "delta-mem-layer-0-state-history.svg"
+    assert download.value.suggested_filename == "delta-mem-layer-0-state-1-history.svg"
 
 
 def test_stop_keeps_and_retry_repeats(open_page):

@@ -1,81 +1,152 @@
-"""The memory's maps: the newest after every step, others by slider, by click, as files."""
+"""The memory's maps: the newest after every step, others by slider, tab and click; files; going back."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import gradio as gr
 
-from ..panels.memory import Maps
-from .common import DRAW, Page, excused
+from deltamem.compare.figures import DARK, LIGHT, file_label
+from deltamem.core.errors import DeltaMemError
+
+from .. import words
+from ..maps import TABS, Maps, NoFigure, Place
+from ..panels import columns as columns_view
+from ..panels.memory import KINDS
+from ..stepping import branch_at
+from ..talk import take_back
+from .common import DRAW, MODEL, Page, Refused, excused
 from .keeping import PRESS
+
+# The last input tells whether the page is dark now: only the browser knows.
+SCHEME = "(...values) => [...values.slice(0, -1), document.body.classList.contains('dark')]"
 
 
 def wire(page: Page, changes: list) -> None:
     """Connect the events; `changes` are those after which the memory has changed."""
     panel = page.memory
 
+    def maps_at(key, *place) -> Maps:
+        return Maps(page.registry.get(key), Place(*place))
+
     @excused
-    def newest(key, layer, head):
-        workspace = page.registry.get(key)
-        maps = Maps(workspace)
+    def newest(key, tab, *values):
+        *place, dark = values
+        maps = maps_at(key, *place)
         if maps.empty:
             return {panel.empty: gr.HTML(visible=True), panel.full: gr.Column(visible=False)}
-        last = len(maps.shots) - 1
-        if not workspace.seen:
-            layer, workspace.seen = maps.strongest(last), True
-        layers, heads = maps.shots[last].states.shape[:2]
-        layer, head = min(layer, layers - 1), min(head, heads - 1)
+        arm, _, layer, head, against = place
+        maps = maps_at(key, arm, len(maps.shots[maps.place.arm]) - 1, layer, head, against)
+        if not maps.workspace.seen:
+            maps.workspace.seen = True
+            maps = maps_at(key, arm, maps.place.turn, maps.strongest(), head, against)
+        shown = {panel.empty: gr.HTML(visible=False), panel.full: gr.Column(visible=True)}
+        return {**shown, **_controls(maps), **_figures(maps, tab, dark)}
+
+    def redraw(key, tab, *values):
+        *place, dark = values
+        maps = maps_at(key, *place)
+        return {} if maps.empty else {panel.moment: maps.moment(), **_figures(maps, tab, dark)}
+
+    moved = excused(redraw)
+
+    @excused
+    def chosen_arm(key, tab, *values):
+        *place, dark = values
+        maps = maps_at(key, *place)
+        return {} if maps.empty else {**_controls(maps), **_figures(maps, tab, dark)}
+
+    def _controls(maps: Maps) -> dict:
+        """The places that there are to look at."""
+        place, (layers, heads) = maps.place, maps.shot.states.shape[:2]
+        last, arms = len(maps.shots[place.arm]) - 1, maps.titles()
         return {
-            panel.empty: gr.HTML(visible=False),
-            panel.full: gr.Column(visible=True),
-            panel.turn: gr.Slider(maximum=max(last, 1), value=last, interactive=last > 0),
-            panel.layer: gr.Slider(maximum=max(layers - 1, 1), value=layer),
-            panel.head: gr.Radio([(str(i + 1), i) for i in range(heads)], value=head, visible=heads > 1),
-            **_images(maps, last, layer, head),
+            panel.arm: gr.Radio(arms, value=place.arm, visible=len(arms) > 1),
+            panel.turn: gr.Slider(maximum=max(last, 1), value=place.turn, interactive=last > 0),
+            panel.layer: gr.Slider(maximum=max(layers - 1, 1), value=place.layer, interactive=layers > 1),
+            panel.head: gr.Radio([(str(i + 1), i) for i in range(heads)], value=place.head, visible=heads > 1),
+            panel.against: gr.Dropdown(maps.others(), value=place.against),
+            panel.moment: maps.moment(),
         }
 
-    @excused
-    def turned(key, turn, layer, head):
-        return _images(Maps(page.registry.get(key)), turn, layer, head)
+    def _figures(maps: Maps, tab: str, dark: bool) -> dict:
+        """The figures of one tab: the others are drawn when their tab is opened."""
+        look, shown, note = DARK if dark else LIGHT, {}, ""
+        for which in TABS[tab]:
+            part = panel.figures[which]
+            try:
+                if which == "tokens":
+                    shown[part.image], shown[part.table] = maps.tokens(look)
+                else:
+                    path, alt, shown[part.table] = maps.shown(which, look)
+                    shown[part.image] = gr.Image(value=path, alt_text=alt, visible=True)
+            except (NoFigure, DeltaMemError) as error:
+                note = str(error)
+                shown[part.table] = ""
+                shown[part.image] = "" if which == "tokens" else gr.Image(value=None, visible=False)
+        pick = gr.Row(visible="layer" in TABS[tab] or "layer_change" in TABS[tab])
+        return {**shown, panel.pick: pick, panel.notes[tab]: words.note(note)}
 
-    @excused
-    def layered(key, turn, layer, head):
-        maps = Maps(page.registry.get(key))
-        return {image: maps.file(which, turn, layer, head) for which, image in _pairs() if which != "gates"}
-
-    @excused
-    def headed(key, turn, layer, head):
-        return Maps(page.registry.get(key)).file("layer", turn, layer, head)
-
-    @excused
-    def clicked(key, event: gr.SelectData):
-        found = Maps(page.registry.get(key)).layout().layer_at(*event.index)
-        return gr.skip() if found is None else found
-
-    def _pairs():
-        return (("atlas", panel.atlas), ("layer", panel.layer_image), ("gates", panel.gates))
-
-    def _images(maps, turn, layer, head):
-        shown = {image: maps.file(which, turn, layer, head) for which, image in _pairs()}
-        return {panel.moment: maps.moment(turn), **shown}
-
-    def vector(which):
+    def opened(tab):
         @excused
-        def draw(key, turn, layer, head):
-            return gr.DownloadButton(value=Maps(page.registry.get(key)).file(which, turn, layer, head, "svg"))
+        def draw(key, *values):
+            return {panel.tab: tab, **redraw(key, tab, *values)}
 
         return draw
 
-    place = [page.key, panel.turn, panel.layer, panel.head]
-    everything = {panel.empty, panel.full, panel.turn, panel.moment, panel.layer, panel.head, *panel.images}
-    for event in changes:
-        event.then(newest, [page.key, panel.layer, panel.head], everything, **DRAW)
-    # While a slider is dragged, only its last position is drawn.
-    late = {**DRAW, "trigger_mode": "always_last"}
-    panel.turn.input(turned, place, {panel.moment, *panel.images}, **late)
-    panel.layer.input(layered, place, {panel.atlas, panel.layer_image}, **late)
-    panel.head.input(headed, place, panel.layer_image, **late)
-    picked = panel.atlas.select(clicked, page.key, panel.layer, **DRAW)
-    picked.then(layered, place, {panel.atlas, panel.layer_image}, **DRAW)
-    for which, button in panel.svg.items():
-        ready = button.click(vector(which), place, panel.file, **DRAW)
+    @excused
+    def clicked(key, arm, turn, layer, head, against, event: gr.SelectData):
+        found = maps_at(key, arm, turn, layer, head, against).layout().layer_at(*event.index)
+        return gr.skip() if found is None else found
+
+    def filed(which, kind):
+        @excused
+        def make(key, *place):
+            try:
+                return gr.DownloadButton(value=maps_at(key, *place).file(which, kind))
+            except NoFigure as error:
+                raise Refused(str(error)) from None
+
+        return make
+
+    @excused
+    def undo(key):
+        workspace = page.registry.get(key)
+        with workspace.claim():
+            if take_back(workspace) is None:
+                raise Refused("There is no turn to take back: Reset empties the memory.")
+        return columns_view.draw(page.columns, workspace)
+
+    @excused
+    def branch(key, *place):
+        maps = maps_at(key, *place)
+        session = branch_at(maps.session, maps.shot.label)
+        path = Path(maps.workspace.folder) / f"delta-mem-{file_label(maps.shot.label)}.safetensors"
+        session.save(path)
+        return gr.DownloadButton(value=str(path))
+
+    def _download(button, make, inputs):
+        ready = button.click(make, inputs, panel.file, **DRAW)
         ready.success(None, js=PRESS % panel.file.elem_id, api_visibility="private")
+
+    spot = [page.key, *panel.place]
+    view = [page.key, panel.tab, *panel.place, panel.dark]
+    outputs = panel.outputs
+    drawn = {**DRAW, "js": SCHEME}
+    for event in changes:
+        event.then(newest, view, outputs, **drawn)
+    # While a slider is dragged, only its last position is drawn.
+    late = {**drawn, "trigger_mode": "always_last"}
+    for control in (panel.turn, panel.layer, panel.head, panel.against):
+        control.input(moved, view, outputs, **late)
+    panel.arm.input(chosen_arm, view, outputs, **late)
+    for tab, part in panel.tabs.items():
+        part.select(opened(tab), [page.key, *panel.place, panel.dark], {panel.tab, *outputs}, **drawn)
+    for which in ("atlas", "change"):
+        picked = panel.figures[which].image.select(clicked, spot, panel.layer, **DRAW)
+        picked.then(moved, view, outputs, **drawn)
+    for which, part in panel.figures.items():
+        for kind in KINDS:
+            _download(part.files[kind], filed(which, kind), spot)
+    _download(panel.branch, branch, spot)
+    panel.undo.click(undo, page.key, page.columns.outputs, **MODEL).then(newest, view, outputs, **drawn)
