@@ -22,6 +22,20 @@ from .keeping import PRESS
 SCHEME = "(...values) => [...values.slice(0, -1), document.body.classList.contains('dark')]"
 
 
+def wire_undo(page: Page) -> list:
+    """Connect the way back; returns the events after which the memory has changed."""
+
+    @excused
+    def undo(key):
+        workspace = page.registry.get(key)
+        with workspace.claim():
+            if take_back(workspace) is None:
+                raise Refused("There is no turn to take back: Reset empties the memory.")
+        return columns_view.draw(page.columns, workspace)
+
+    return [page.memory.undo.click(undo, page.key, page.columns.outputs, **MODEL)]
+
+
 def wire(page: Page, changes: list) -> None:
     """Connect the events; `changes` are those after which the memory has changed."""
     panel = page.memory
@@ -110,14 +124,6 @@ def wire(page: Page, changes: list) -> None:
         return make
 
     @excused
-    def undo(key):
-        workspace = page.registry.get(key)
-        with workspace.claim():
-            if take_back(workspace) is None:
-                raise Refused("There is no turn to take back: Reset empties the memory.")
-        return columns_view.draw(page.columns, workspace)
-
-    @excused
     def branch(key, *place):
         maps = maps_at(key, *place)
         session = branch_at(maps.session, maps.shot.label)
@@ -149,4 +155,3 @@ def wire(page: Page, changes: list) -> None:
         for kind in KINDS:
             _download(part.files[kind], filed(which, kind), spot)
     _download(panel.branch, branch, spot)
-    panel.undo.click(undo, page.key, page.columns.outputs, **MODEL).then(newest, view, outputs, **drawn)
