@@ -3,6 +3,7 @@
 from .adapter import Adapter
 from .attach import attach_delta_mem, detach_delta_mem, hook_backbone, new_adapter
 from .binding import Binding, GateSums, bind
+from .checkpointing import checkpoint_layers
 from .config import HFDeltaMemConfig
 from .errors import AdapterError, ConfigError, DeltaMemError, MaskError, StateError
 from .files import (
@@ -40,6 +41,7 @@ __all__ = [
     "adapter_hash",
     "attach_delta_mem",
     "bind",
+    "checkpoint_layers",
     "collect_delta_mem_state_stats",
     "detach_delta_mem",
     "get_delta_mem_online_state",

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from .adapter import Adapter
 from .errors import StateError, listing
 from .layer import Gates
+from .plan import Plan
 from .trace import TokenTrace
 
 
@@ -67,6 +68,7 @@ class Binding:
         message_ids, sentence_ids: integer [B, T] for adapters that write messages or sentences; -1 is never written.
             One write per id (per pair of ids when sentences are written and both are given), in ascending order,
             after all reads of the pass. A single-token pass with ids of another length writes its token.
+        plan: what the next passes read and write, ready made; it overrules everything above.
         strength: factor on every correction.
         layers_off: names of modules that read and write as ever and correct nothing.
         gates: where to sum the gates of what is written, or None.
@@ -80,6 +82,7 @@ class Binding:
     write_mask: Tensor | None = None
     message_ids: Tensor | None = None
     sentence_ids: Tensor | None = None
+    plan: Plan | None = None
     strength: float = 1.0
     layers_off: frozenset[str] = frozenset()
     gates: GateSums | None = None

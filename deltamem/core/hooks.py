@@ -1,7 +1,8 @@
 """The hooks that carry a binding through a backbone's forward pass; what a pass needs lives in a ContextVar."""
 
 import inspect
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from functools import partial
 from typing import Any
@@ -25,6 +26,7 @@ class Pass:
     def __init__(self, hooks: "BackboneHooks", binding: Binding | None, plan: Plan | None, previous: "Pass | None"):
         self.hooks = hooks
         self.binding = binding
+        self.before = {} if binding is None else binding.states  # a replay needs them when the binding has gone on
         self.plan = plan
         self.previous = previous
         self.reads: dict[str, Tensor] = {}
@@ -38,7 +40,7 @@ class Pass:
         """The layer's state before the pass: [B, H, r, r] float32, zeros when there is none yet."""
         self.dtype = x.dtype
         binding, config = self.binding, layer.config
-        state = binding.states.get(name)
+        state = self.before.get(name)
         size = (x.shape[0], config.num_state_heads, config.rank, config.rank)
         if state is None:
             return torch.zeros(size, dtype=torch.float32, device=x.device)
@@ -86,6 +88,7 @@ class BackboneHooks:
     def __init__(self, base: nn.Module, attention: dict[str, nn.Module]):
         self.names = frozenset(attention)
         self.default: Binding | None = None
+        self.replays = False  # checkpointed layers come back to their pass, see replayed_pass
         self._arguments = list(inspect.signature(base.forward).parameters)
         self._handles = [
             base.register_forward_pre_hook(self._begin, with_kwargs=True),
@@ -117,11 +120,15 @@ class BackboneHooks:
         _PASS.set(Pass(self, binding, plan, previous))
 
     def _plan(self, base: nn.Module, binding: Binding, given: dict[str, Any]) -> Plan:
-        if base.training and torch.is_grad_enabled() and getattr(base, "gradient_checkpointing", False):
+        checkpointing = base.training and torch.is_grad_enabled() and getattr(base, "gradient_checkpointing", False)
+        if checkpointing and not self.replays:
             raise StateError(
                 "gradient checkpointing runs layers again outside the pass, where the memory is not at hand; "
-                "turn gradient checkpointing off"
+                "turn gradient checkpointing off, or on with checkpoint_layers(model)"
             )
+        if binding.plan is not None:
+            take_noted_mask()
+            return binding.plan
         inputs = given.get("input_ids")
         if inputs is None:
             inputs = given["inputs_embeds"]
@@ -183,6 +190,26 @@ class BackboneHooks:
         if current is None or current.hooks is not self or current.binding is None:
             return None, None
         return current, current.binding.adapter.layers.get(name)
+
+
+def replayed_pass() -> tuple[AbstractContextManager, AbstractContextManager]:
+    """Contexts for `torch.utils.checkpoint`: one for a layer's first run, one for its run again in the backward pass.
+
+    The second run reads the states from before the pass and leaves nothing behind.
+    """
+    current = _PASS.get()
+    return NOTHING, NOTHING if current is None else _again(current)
+
+
+@contextmanager
+def _again(original: Pass) -> Iterator[None]:
+    replay = Pass(original.hooks, original.binding, original.plan, None)
+    replay.before = original.before
+    token = _PASS.set(replay)
+    try:
+        yield
+    finally:
+        _PASS.reset(token)
 
 
 def _moved(tensor: Tensor | None, like: Tensor) -> Tensor | None:

@@ -18,12 +18,14 @@ class Slot(NamedTuple):
     Attributes:
         ids: [B, T] token ids, padded on the right.
         valid: bool [B, T]; padding is False.
-        positions: [B, TARGETS] where the prediction of a target is read, or None in a tell turn.
-        targets: [B, TARGETS] token ids, -100 where there is none, or None in a tell turn.
+        spans: [B, 2]; where the user message ends, and where the reply begins after its header.
+        positions: [B, TARGETS] where the prediction of a target is read, or None in a turn that asks nothing.
+        targets: [B, TARGETS] token ids, -100 where there is none, or None in a turn that asks nothing.
     """
 
     ids: Tensor
     valid: Tensor
+    spans: Tensor
     positions: Tensor | None
     targets: Tensor | None
 
@@ -32,22 +34,38 @@ class Slot(NamedTuple):
         width = max(1, int(self.valid.sum(dim=1).max()))
         return self._replace(ids=self.ids[:, :width], valid=self.valid[:, :width])
 
+    def rows(self, part: int, parts: int) -> "Slot":
+        """Every `parts`-th row, from row `part`."""
+        return Slot(*(x if x is None else x[part::parts] for x in self))
+
     def to(self, device, non_blocking: bool = False) -> "Slot":
         return Slot(*(x if x is None else x.to(device, non_blocking=non_blocking) for x in self))
 
 
-def encode_turn(chat, turn: Turn, limit: int) -> tuple[list[int], int, int] | None:
-    """(ids, first target, end of targets) of a turn cut to `limit` tokens, or None when the message alone is too long.
+class Encoded(NamedTuple):
+    """Token ids of a turn, where its user message ends, and its targets [first, end)."""
 
-    The targets are the reply and, when all of it fits, the token that ends it.
+    ids: list[int]
+    asked: int
+    first: int
+    end: int
+
+
+def encode_turn(chat, turn: Turn, limit: int) -> Encoded | None:
+    """The turn cut to `limit` tokens, or None when its messages alone are too long.
+
+    The targets are the reply and, when all of it fits, the token that ends it. Earlier exchanges of the pass must fit
+    whole.
     """
-    prompt = chat.message("user", turn.user) + chat.reply_header
-    reply = chat.text(turn.reply)
-    ids = prompt + reply + (chat.reply_footer if turn.whole else [])
-    if len(prompt) + 4 > limit:
+    asked = [i for user, reply in turn.before for i in chat.message("user", user) + chat.message("assistant", reply)]
+    asked += chat.message("user", turn.user)
+    first = len(asked) + len(chat.reply_header)
+    if first + 4 > limit:
         return None
-    end = len(prompt) + len(reply) + (1 if turn.whole else 0)
-    return ids[:limit], len(prompt), min(end, limit, len(prompt) + TARGETS)
+    reply = chat.text(turn.reply)
+    ids = asked + chat.reply_header + reply + (chat.reply_footer if turn.whole else [])
+    end = first + len(reply) + (1 if turn.whole else 0)
+    return Encoded(ids[:limit], len(asked), first, min(end, limit, first + TARGETS))
 
 
 def encode_slot(chat, turns: list[Turn | None], kind: str) -> Slot:
@@ -55,20 +73,21 @@ def encode_slot(chat, turns: list[Turn | None], kind: str) -> Slot:
     width = TOKENS[kind]
     ids = torch.zeros(len(turns), width, dtype=torch.long)
     valid = torch.zeros(len(turns), width, dtype=torch.bool)
+    spans = torch.zeros(len(turns), 2, dtype=torch.long)
     positions = torch.zeros(len(turns), TARGETS, dtype=torch.long)
     targets = torch.full((len(turns), TARGETS), -100)
     for row, turn in enumerate(turns):
         encoded = turn and encode_turn(chat, turn, width)
         if not encoded:
             continue
-        tokens, first, end = encoded
-        ids[row, : len(tokens)] = torch.tensor(tokens)
-        valid[row, : len(tokens)] = True
+        ids[row, : len(encoded.ids)] = torch.tensor(encoded.ids)
+        valid[row, : len(encoded.ids)] = True
+        spans[row] = torch.tensor((encoded.asked, encoded.first))
         if turn.learned:
-            span = torch.arange(first, end)
+            span = torch.arange(encoded.first, encoded.end)
             positions[row, : len(span)] = span - 1
-            targets[row, : len(span)] = ids[row, first:end]
-    return Slot(ids, valid, positions, targets) if kind == "A" else Slot(ids, valid, None, None)
+            targets[row, : len(span)] = ids[row, encoded.first : encoded.end]
+    return Slot(ids, valid, spans, positions, targets) if kind == "A" else Slot(ids, valid, spans, None, None)
 
 
 class Batches(Dataset):
@@ -76,29 +95,39 @@ class Batches(Dataset):
 
     begin: where in the curriculum the training starts, 0 to 1 (1: its last stage throughout).
     share: of a layout's conversations that make a batch; small for small machines.
+    part: (rank, processes): the batch is divided among so many processes, this one makes its own part.
     """
 
-    def __init__(self, chat, episodes: Episodes, steps: int, seed: int, begin: float = 0.0, share: float = 1.0):
+    def __init__(
+        self,
+        chat,
+        episodes: Episodes,
+        steps: int,
+        seed: int,
+        begin: float = 0.0,
+        share: float = 1.0,
+        part: tuple[int, int] = (0, 1),
+    ):
         self.chat, self.episodes, self.steps, self.seed = chat, episodes, steps, seed
-        self.begin, self.share = begin, share
+        self.begin, self.share, self.part = begin, share, part
 
     def __len__(self) -> int:
         return self.steps
 
     def __getitem__(self, index: int) -> tuple[str, list[Slot]]:
         name = self.layout(index)
-        rng = random.Random(f"batch {self.seed} {index}")
         layout = LAYOUTS[name]
-        conversations = [self._fitting(rng, layout) for _ in range(max(1, round(self.share * layout.batch)))]
+        rank, processes = self.part
+        rows = range(rank, max(processes, round(self.share * layout.batch)), processes)
+        conversations = [self._fitting(random.Random(f"batch {self.seed} {index} {row}"), layout) for row in rows]
         return name, [
             encode_slot(self.chat, [conversation[i] for conversation in conversations], kind)
             for i, kind in enumerate(layout.slots)
         ]
 
     def layout(self, index: int) -> str:
-        return choose_layout(
-            random.Random(f"layout {self.seed} {index}"), self.begin + (1 - self.begin) * index / self.steps
-        )
+        progress = self.begin + (1 - self.begin) * index / self.steps
+        return choose_layout(random.Random(f"layout {self.seed} {index}"), progress, self.episodes.by_message)
 
     def _fitting(self, rng: random.Random, layout) -> list[Turn | None]:
         """A conversation all of whose turns fit: a fact that was never read must not be asked for."""

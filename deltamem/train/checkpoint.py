@@ -27,6 +27,7 @@ class Settings:
     learning_rate: float = 4e-3
     warmup: float = 0.03
     clip: float = 1.0
+    accumulate: int = 1
     seed: int = 0
     checkpoint_every: int = 500
 

@@ -4,124 +4,267 @@ A conversation is a list of turns; every turn is one pass with its own context, 
 """
 
 import random
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, field
 
-from .facts import Fact, make_fact
+from .facts import EVERYDAY, Fact, asked_again, corrected, make_fact
+from .frames import QUESTION_FRAMES, UNTOLD, casual, in_frame, joined, long_sentence
 from .smalltalk import PROMPTS, REPLIES, SHORT_ANSWER, SmallTalk
+from .sources import Document
 from .words import Values
 
 
 @dataclass(frozen=True)
 class Turn:
-    """One user message and its reply. `learned`: the reply is a training target. `whole`: the reply ends here."""
+    """One pass: a user message and its reply, after earlier exchanges of the same pass.
+
+    learned: the reply is a training target. whole: the reply ends here.
+    """
 
     user: str
     reply: str
     learned: bool = False
     whole: bool = True
+    before: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Shape of a batch: the order of tell turns (T) and ask turns (A), and how many conversations."""
+    """Shape of a batch: the order of turns by kind (a key of TOKENS), and how many conversations."""
 
     slots: str
     batch: int
 
 
+# T tells something in a short message, L in a long one (or in several exchanges), P is a page of text, C is other talk,
+# A asks.
+TOKENS = {"T": 48, "A": 36, "L": 112, "C": 112, "P": 256}
 LAYOUTS = {
     "one": Layout("TA", 128),
     "two": Layout("TTAA", 64),
-    "four": Layout("TTATTAA", 40),
-    "long": Layout("TTTTATTTAA", 26),
+    "four": Layout("TTATTAA", 36),
+    "long": Layout("TTTTATTTAA", 24),
+    "dense": Layout("LAAA", 48),
+    "talk": Layout("TTCCCCAA", 18),
+    "page": Layout("PAAA", 28),
 }
-TOKENS = {"T": 56, "A": 40}
 # (share of the training done, weights of the layouts): single facts first, then more and longer conversations.
 CURRICULUM = (
     (0.0, {"one": 1.0}),
     (0.12, {"one": 0.5, "two": 0.5}),
-    (0.3, {"one": 0.25, "two": 0.4, "four": 0.2, "long": 0.15}),
+    (0.3, {"one": 0.12, "two": 0.2, "four": 0.2, "long": 0.1, "dense": 0.2, "talk": 0.1, "page": 0.08}),
 )
 
 
-def choose_layout(rng: random.Random, progress: float) -> str:
+def choose_layout(rng: random.Random, progress: float, by_message: bool = False) -> str:
     """A layout by the curriculum's weights. `progress`: share of the training done, 0 to 1."""
     weights = [stage for start, stage in CURRICULUM if progress >= start][-1]
+    if by_message:  # a page holds many messages
+        weights = {name: weight for name, weight in weights.items() if name != "page"}
     return rng.choices(list(weights), list(weights.values()))[0]
+
+
+@dataclass
+class Told:
+    """What a conversation has said so far: facts by key, keys not yet asked for, and questions about documents."""
+
+    facts: dict[str, Fact] = field(default_factory=dict)
+    waiting: list[str] = field(default_factory=list)
+    corrected: set[str] = field(default_factory=set)
+    asked: dict[str, int] = field(default_factory=dict)
+    documents: list[tuple[tuple[str, ...], str]] = field(default_factory=list)  # (wordings of a question, answer)
+
+    def add(self, fact: Fact) -> Fact:
+        self.facts[fact.key] = fact
+        if fact.key not in self.waiting:
+            self.waiting.append(fact.key)
+        return fact
 
 
 class Episodes:
     """Makes conversations.
 
-    ordinary: (prompt, the backbone's own reply) pairs that keep its ordinary answers. most_facts: told in the tell
-    turns of one conversation; the other turns are small talk.
+    ordinary: (prompt, the backbone's own reply) pairs that keep its ordinary answers. most_facts: told in one
+    conversation. dialogues, passages: real ones with questions. by_message: the memory writes whole messages, so a
+    pass holds one exchange.
     """
 
-    def __init__(self, values: Values, talk: SmallTalk, ordinary: list[tuple[str, str]], most_facts: int = 8):
+    def __init__(
+        self,
+        values: Values,
+        talk: SmallTalk,
+        ordinary: list[tuple[str, str]],
+        most_facts: int = 8,
+        dialogues: list[Document] = (),
+        passages: list[Document] = (),
+        by_message: bool = False,
+    ):
         self.values, self.talk, self.ordinary, self.most_facts = values, talk, ordinary, most_facts
+        self.dialogues, self.passages, self.by_message = dialogues, passages, by_message
 
     def make(self, rng: random.Random, layout: Layout) -> list[Turn | None]:
         """One conversation with as many turns as the layout has slots; None is a turn left out."""
+        told = Told()
+        if self.dialogues and layout.slots.count("T") >= 4 and rng.random() < 0.25:
+            return self._dialogue(rng, layout, told)
+        makers = {"T": self._short, "L": self._long, "P": self._page, "C": self._other, "A": self._ask}
         tells = [i for i, slot in enumerate(layout.slots) if slot == "T"]
         most = min(len(tells), self.most_facts)
-        count = rng.randint(1, most) if rng.random() < 0.5 else most
-        chosen = set(rng.sample(tells, count))
-        told: list[Fact] = []
-        turns: list[Turn | None] = []
-        waiting: list[Fact] = []
-        for i, slot in enumerate(layout.slots):
-            if slot == "T" and i in chosen:
-                facts = [
-                    self._fact(rng, told)
-                    for _ in range(2 if len(told) + 2 <= self.most_facts and rng.random() < 0.08 else 1)
-                ]
-                told += facts
-                waiting += facts
-                turns.append(self._tell(rng, facts))
-            elif slot == "T":
-                turns.append(self._chat(rng) if rng.random() < 0.8 else None)
-            else:
-                turns.append(self._ask(rng, told, waiting))
-        return turns
+        count = most if rng.random() < 0.5 else rng.randint(min(1, most), most)
+        silent = set(tells) - set(rng.sample(tells, count))
+        return [
+            self._chat(rng) if i in silent and rng.random() < 0.85 else None if i in silent else makers[slot](rng, told)
+            for i, slot in enumerate(layout.slots)
+        ]
 
-    def _fact(self, rng: random.Random, told: list[Fact]) -> Fact:
-        fact = make_fact(rng, self.values, "train", taken=[other.key for other in told])
-        told_values = {other.value for other in told}
-        return fact if fact.value not in told_values else self._fact(rng, told)
+    # What is told
 
-    def _tell(self, rng: random.Random, facts: list[Fact]) -> Turn:
-        text = self.talk.wrap(rng, " ".join(fact.statement for fact in facts))
+    def _fact(self, rng: random.Random, told: Told, about=None) -> Fact:
+        """A new fact; sometimes of the family of an earlier one, so that similar facts must be told apart."""
+        families = EVERYDAY
+        if told.facts and rng.random() < 0.3:
+            families = (rng.choice(list(told.facts.values())).family,)
+        values = {fact.value.lower() for fact in told.facts.values()}
+        for _ in range(20):
+            fact = make_fact(rng, self.values, "train", taken=told.facts, families=families, about=about)
+            if fact.value.lower() not in values:
+                break
+            families = EVERYDAY
+        return told.add(fact)
+
+    def _statement(self, rng: random.Random, told: Told, about=None) -> str:
+        """The statement of a new fact or, now and then, of an earlier one's correction."""
+        open_keys = [key for key in told.facts if key not in told.corrected]
+        if open_keys and rng.random() < 0.16:
+            key = rng.choice(open_keys)
+            told.corrected.add(key)
+            return told.add(corrected(rng, self.values, told.facts[key], "train")).statement
+        if len(told.facts) >= self.most_facts:
+            return rng.choice(self.talk.lines)
+        return self._fact(rng, told, about).statement
+
+    def _short(self, rng: random.Random, told: Told) -> Turn:
+        statement = self._statement(rng, told)
+        if rng.random() < 0.07 and len(told.facts) < self.most_facts:
+            statement = joined(rng, [statement, self._fact(rng, told).statement])
+        text = long_sentence(rng, statement) if rng.random() < 0.15 else self.talk.wrap(rng, statement)
+        return Turn(casual(rng, text), self._reply(rng, told))
+
+    def _long(self, rng: random.Random, told: Told) -> Turn:
         draw = rng.random()
-        if draw < 0.15:
-            reply = f"{facts[-1].value}, {rng.choice(('nice', 'great', 'lovely', 'I see', 'noted', 'okay'))}!"
-        elif draw < 0.3:
-            reply = rng.choice(self.talk.exchanges)[1]
-        elif draw < 0.4:
-            reply = f"Okay. {facts[0].answer}"
-        else:
-            reply = rng.choice(REPLIES)
-        return Turn(text, reply)
+        if draw < 0.5:
+            return Turn(self._several(rng, told, rng.randint(2, 5)), self._reply(rng, told))
+        if draw < 0.72:
+            parts = [long_sentence(rng, self._statement(rng, told)) for _ in range(rng.choice((1, 1, 2)))]
+            parts += rng.choices(self.talk.lines, k=rng.randint(1, 5))
+            rng.shuffle(parts)
+            return Turn(" ".join(parts), self._reply(rng, told))
+        if draw < 0.94 and not self.by_message:
+            before = tuple(self._exchange(rng, told) for _ in range(rng.randint(1, 2)))
+            return Turn(*self._exchange(rng, told), before=before)
+        return self._other(rng, told)
+
+    def _other(self, rng: random.Random, told: Told) -> Turn:
+        """About a hundred tokens of talk that tell nothing."""
+        if rng.random() < 0.6 and not self.by_message:
+            before = tuple(rng.choice(self.talk.exchanges) for _ in range(2))
+            return Turn(*rng.choice(self.talk.exchanges), before=before)
+        if rng.random() < 0.3 and self.passages:
+            words = rng.choice(self.passages).exchanges[0][0].split()
+            return Turn(" ".join(words[: rng.randint(30, 60)]), rng.choice(REPLIES))
+        return Turn(" ".join(rng.choices(self.talk.lines, k=rng.randint(4, 7))), rng.choice(REPLIES))
+
+    def _page(self, rng: random.Random, told: Told) -> Turn:
+        draw = rng.random()
+        if draw < 0.3 and self.dialogues:
+            document = rng.choice(self.dialogues)
+            told.documents += document.questions
+            return Turn(*document.exchanges[-1], before=document.exchanges[:-1])
+        if draw < 0.6 and self.passages:
+            document = rng.choice(self.passages)
+            told.documents += document.questions
+            return Turn(document.exchanges[0][0], rng.choice(REPLIES))
+        if draw < 0.8:
+            text = " ".join(self._several(rng, told, rng.randint(2, 4), third=True) for _ in range(2))
+            return Turn(text, rng.choice(REPLIES))
+        before = tuple(self._exchange(rng, told) for _ in range(rng.randint(3, 5)))
+        return Turn(*self._exchange(rng, told), before=before)
+
+    def _several(self, rng: random.Random, told: Told, count: int, third: bool = False) -> str:
+        """Several facts in one text, all about one person when `third`."""
+        person = rng.choice(self.values.capitals)
+        about = (person, person) if third or rng.random() < 0.2 else None
+        return joined(rng, [self._statement(rng, told, about) for _ in range(count)])
+
+    def _exchange(self, rng: random.Random, told: Told) -> tuple[str, str]:
+        if rng.random() < 0.45:
+            return rng.choice(self.talk.exchanges)
+        return self.talk.wrap(rng, self._statement(rng, told)), self._reply(rng, told)
+
+    def _reply(self, rng: random.Random, told: Told) -> str:
+        draw = rng.random()
+        if draw < 0.25 and told.facts:
+            fact = list(told.facts.values())[-1]
+            if draw < 0.15:
+                return f"{fact.value}, {rng.choice(('nice', 'great', 'lovely', 'I see', 'noted', 'okay'))}!"
+            return f"Okay. {fact.answer}"
+        return rng.choice(self.talk.exchanges)[1] if draw < 0.4 else rng.choice(REPLIES)
 
     def _chat(self, rng: random.Random) -> Turn:
         return Turn(*rng.choice(self.talk.exchanges))
 
-    def _ask(self, rng: random.Random, told: list[Fact], waiting: list[Fact]) -> Turn:
+    def _dialogue(self, rng: random.Random, layout: Layout, told: Told) -> list[Turn | None]:
+        """A real dialogue, one exchange a turn, and questions about what was said so far."""
+        document = rng.choice(self.dialogues)
+        exchanges, said, turns = iter(document.exchanges), "", []
+        for slot in layout.slots:
+            exchange = next(exchanges, None) if slot != "A" else None
+            if slot == "A":
+                told.documents = [pair for pair in document.questions if pair[1].lower() in said.lower()]
+                turns.append(self._ask(rng, told))
+                continue
+            said += " ".join(exchange or ())
+            turns.append(Turn(*exchange) if exchange else None)
+        return turns
+
+    # What is asked
+
+    def _ask(self, rng: random.Random, told: Told) -> Turn:
         draw = rng.random()
-        if not told or (draw < 0.1 and self.ordinary):
-            if not self.ordinary:
-                return self._chat(rng)
+        if draw < 0.07 and self.ordinary:
             prompt, reply = rng.choice(self.ordinary)
             return Turn(prompt, reply, learned=True, whole=False)
-        if draw < 0.14:
+        if draw < 0.14 or not (told.facts or told.documents):
+            return Turn(casual(rng, self._unknown(rng, told)), UNTOLD, learned=True)
+        if draw < 0.17 and len(told.facts) < self.most_facts:
             fact = self._fact(rng, told)
-            told.append(fact)
-            waiting.append(fact)
             return Turn(self.talk.wrap(rng, fact.statement), rng.choice(REPLIES), learned=True)
-        fact = waiting.pop(rng.randrange(len(waiting))) if waiting else rng.choice(told)
-        if rng.random() < 0.35:
+        if told.documents and (not told.facts or rng.random() < 0.7):
+            wordings, answer = rng.choice(told.documents)
+            question = rng.choice(wordings)
+            question = in_frame(rng.choice(QUESTION_FRAMES), question) if rng.random() < 0.2 else question
+            suffix = rng.choice(SHORT_ANSWER) if rng.random() < 0.3 else ""
+            return Turn(question + suffix, " " + answer, learned=True)
+        key = told.waiting.pop(rng.randrange(len(told.waiting))) if told.waiting else rng.choice(list(told.facts))
+        fact = told.facts[key]
+        question = asked_again(rng, fact) if key in told.asked else fact.question
+        told.asked[key] = 1
+        if rng.random() < 0.3:
             # The leading space makes the first word the same token as inside a sentence.
-            return Turn(fact.question + rng.choice(SHORT_ANSWER), " " + fact.value, learned=True)
-        return Turn(fact.question, fact.answer, learned=True)
+            return Turn(question + rng.choice(SHORT_ANSWER), " " + fact.value, learned=True)
+        return Turn(casual(rng, question), fact.answer, learned=True)
+
+    def _unknown(self, rng: random.Random, told: Told) -> str:
+        """A question about something that was not told, often of a kind that was."""
+        families = EVERYDAY
+        if told.facts and rng.random() < 0.5:
+            families = (rng.choice(list(told.facts.values())).family,)
+        for _ in range(20):
+            fact = make_fact(rng, self.values, "train", taken=told.facts, families=families)
+            if {"{k}", "{p}", "{s}", "{o}"} & set(re.findall("{.}", fact.family.asked[0])) or not told.facts:
+                break
+            families = EVERYDAY
+        return fact.question
 
 
 def ordinary_prompts(rng: random.Random, values: Values, talk: SmallTalk, count: int) -> list[str]:

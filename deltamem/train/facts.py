@@ -5,10 +5,13 @@ question has one wording, so that exact match means something.
 """
 
 import random
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, field, replace
 
-from .keys import CODES, EVENTS, LIKED, NAMED, OBJECTS, OWNED, ROLES
-from .words import Values
+from .frames import CORRECTIONS, CORRECTIONS_TEST, QUESTION_FRAMES, SOUGHT_FRAMES, capital, in_frame
+from .keys import CODES, EVENTS, LIKED, NAMED, OBJECTS, OWNED, PEOPLE, ROLES
+from .more_facts import HELD_OUT, TRAINED
+from .words import KINDS, Values, is_test_value
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,8 @@ class Fact:
     statement: str
     question: str
     answer: str
+    family: "Family" = field(default=None, repr=False, compare=False)
+    slots: tuple = field(default=(), repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -30,7 +35,7 @@ class Family:
     """Wordings with the slots {k} key, {v} value, {p} a person's name.
 
     told, asked: statements and questions; those of the test end in _test. sought: what a question is about, to stand in
-    SOUGHT_FRAMES.
+    SOUGHT_FRAMES. attribute: tells facts about one key apart.
     """
 
     kinds: tuple[str, ...]
@@ -42,22 +47,8 @@ class Family:
     sought: tuple[str, ...]
     answer: str
     weight: float = 1.0
+    attribute: str = ""
 
-
-# Ways to lead up to a question, for training: {q} the question, {s} what is sought.
-QUESTION_FRAMES = (
-    "Quick question: {q}", "Hey, {q}", "So, {q}", "Now, {q}", "One question: {q}", "Please answer: {q}", "Thanks. {q}",
-    "Let me test you: {q}", "Okay, and {q}", "{q} Please tell me.", "{q} I can't remember.", "Wait, {q}", "And {q}",
-    "{q} Think about what I told you.", "I have a question. {q}", "Hmm, {q}", "Sorry, {q}", "{q} Thanks!",
-)  # fmt: skip
-SOUGHT_FRAMES = (
-    "Tell me {s}.", "Please tell me {s}.", "Do you remember {s}?", "Do you know {s}?", "Can you tell me {s}?",
-    "Could you tell me {s}?", "I need to know {s}.", "I forgot {s}.", "Repeat {s}, please.", "Let me know {s}.",
-    "I would like to know {s}.", "Look up {s}.", "Have I told you {s}?", "Would you tell me {s}?", "Say {s} again.",
-    "I want to hear {s}.", "Do you still know {s}?", "Did I mention {s}?", "Help me, I forgot {s}.", "Try to say {s}.",
-    "Please repeat {s}.", "I cannot remember {s}.", "Find {s}.", "Answer this: {s}?", "You know {s}, right?",
-    "Please state {s}.", "I'm looking for {s}.", "Check {s} for me.", "Show me {s}.", "Write {s}.",
-)  # fmt: skip
 
 ANY = ("word", "word", "word", "name", "name", "invented", "pair", "number")
 NAMELIKE = ("name", "name", "name", "invented", "word")
@@ -218,7 +209,7 @@ FAMILIES = (
     Family(
         ("place",),
         ("live",),
-        ("I live in {v}.", "I moved to {v}.", "My home is in {v}.", "I have a flat in {v}.", "I'm from {v}.",
+        ("I live in {v}.", "I moved to {v}.", "My home is in {v}.", "I have a flat in {v}.",
          "I am based in {v}."),
         ("My family and I settled in {v}.", "I have been living in {v} for years."),
         ("Where do I live?", "Which city do I live in?", "What place do I live in?", "Do you know where I live?"),
@@ -275,44 +266,107 @@ FAMILIES = (
 )  # fmt: skip
 
 
-def make_fact(rng: random.Random, values: Values, split: str, kind: str | None = None, taken=()) -> Fact:
-    """A random fact whose value is of `split` and whose wordings are that split's; `kind` fixes the kind of value.
+def _compact(rows) -> tuple[Family, ...]:
+    families = []
+    for kinds, weight, keys, told, asked, sought, answer, *attribute in rows:
+        told, asked, sought = (tuple(part.strip() for part in text.split(" | ")) for text in (told, asked, sought))
+        families.append(Family(tuple(kinds), keys, told, told, asked, asked, sought, answer, weight, *attribute))
+    return tuple(families)
 
-    `taken`: keys already used in the conversation.
+
+EVERYDAY = FAMILIES + _compact(TRAINED)  # what training draws from
+UNSEEN = _compact(HELD_OUT)
+
+
+def make_fact(
+    rng: random.Random,
+    values: Values,
+    split: str,
+    kind: str | None = None,
+    taken=(),
+    families: tuple[Family, ...] = FAMILIES,
+    about: tuple[str, str] | None = None,
+) -> Fact:
+    """A random fact of `families` whose value is of `values` and whose wordings are those of `split`.
+
+    kind: of the value. taken: keys already used in the conversation. about: whose facts, as told and as answered.
     """
+    weights = [family.weight for family in families]
+    tries = 0
     while True:
-        family = rng.choices(FAMILIES, [family.weight for family in FAMILIES])[0]
+        family = rng.choices(families, weights)[0]
+        tries += 1
+        if tries > 50:  # every key of a small family is taken
+            families, weights = EVERYDAY, [family.weight for family in EVERYDAY]
         if kind is not None and kind not in family.kinds:
             continue
         key = rng.choice(family.keys) if family.keys else rng.choice(values.words)
-        person = rng.choice(values.capitals)
-        name = f"{person}'s {key}" if "{p}" in family.answer else key
-        value = values.draw(rng, kind or rng.choice(family.kinds))
-        if name in taken or value.lower() in (key.lower(), person.lower()):
-            continue
-        slots = {"k": key, "v": value, "p": person}
-        if split == "test":
-            statement, question = rng.choice(family.told_test), rng.choice(family.asked_test)
-        else:
-            statement, question = rng.choice(family.told), _question(rng, family)
-        statement = statement.format(**slots)
-        return Fact(
-            key=name,
-            value=value,
-            statement=statement[0].upper() + statement[1:],
-            question=question.format(**slots),
-            answer=family.answer.format(**slots),
-        )
+        slots = {"k": key, "p": rng.choice(values.capitals)} | _owners(rng, values, family, about)
+        fact = worded(rng, family, slots, _value(rng, values, family, kind), split)
+        if fact and fact.key not in taken:
+            return fact
+
+
+def _value(rng: random.Random, values: Values, family: Family, kind: str | None) -> str:
+    while True:
+        drawn = kind or rng.choice(family.kinds)
+        if drawn in KINDS:
+            return values.draw(rng, drawn)
+        if is_test_value(drawn) == values.test:
+            return drawn
+
+
+def _owners(rng: random.Random, values: Values, family: Family, about: tuple[str, str] | None) -> dict[str, str]:
+    """Owner and subject, as told and as answered; only for families that name one."""
+    if not {"{o}", "{s}"} & set(re.findall(r"{.}", family.told[0] + family.answer + "".join(family.sought))):
+        return {"o": "my", "y": "your", "s": "", "S": ""}
+    draw, relative = rng.random(), rng.choice(PEOPLE)
+    person = rng.choice(values.names if rng.random() < 0.4 and values.names else values.capitals)
+    told, answered = about or ((f"my {relative}", f"your {relative}") if draw < 0.6 else (person, person))
+    if about is None and "{o}" in family.told[0] + family.sought[0] and draw < 0.45:
+        return {"o": "my", "y": "your", "s": told, "S": answered}
+    return {"o": f"{told}'s", "y": f"{answered}'s", "s": told, "S": answered}
+
+
+def worded(rng: random.Random, family: Family, slots: dict[str, str], value: str, split: str) -> Fact | None:
+    """The fact in wordings of a split; None when the value also stands in one of the slots."""
+    if any(value.lower() in slot.lower().split() for slot in slots.values()) or value.lower() in family.answer.lower():
+        return None
+    slots = slots | {"v": value}
+    told, asked = (family.told_test, family.asked_test) if split == "test" else (family.told, None)
+    question = rng.choice(asked) if asked else _question(rng, family)
+    name = " ".join(slots[part] for part in "ops" if f"{{{part}}}" in family.answer.replace("{y}", "{o}").lower())
+    key = f"{name} {slots['k']} {family.attribute}".removeprefix("my ").strip()
+    return Fact(
+        key=key,
+        value=value,
+        statement=capital(rng.choice(told).format(**slots)),
+        question=capital(question.format(**slots)),
+        answer=capital(family.answer.format(**slots)),
+        family=family,
+        slots=tuple(slots.items()),
+    )
+
+
+def corrected(rng: random.Random, values: Values, fact: Fact, split: str) -> Fact:
+    """The same fact with another value, told as a correction."""
+    while True:
+        changed = worded(rng, fact.family, dict(fact.slots), _value(rng, values, fact.family, None), split)
+        if changed and changed.value.lower() != fact.value.lower():
+            break
+    frame = rng.choice(CORRECTIONS_TEST if split == "test" else CORRECTIONS)
+    return replace(changed, statement=in_frame(frame, changed.statement, old=fact.value), question=fact.question)
+
+
+def asked_again(rng: random.Random, fact: Fact) -> str:
+    """Another training question for the fact."""
+    return capital(_question(rng, fact.family).format(**dict(fact.slots)))
 
 
 def _question(rng: random.Random, family: Family) -> str:
     """A training question of the family: plain, led up to, or built around what is sought."""
     draw = rng.random()
-    if draw < 0.45:
-        return rng.choice(SOUGHT_FRAMES).replace("{s}", rng.choice(family.sought))
+    if draw < 0.4:
+        return rng.choice(SOUGHT_FRAMES).replace("{z}", rng.choice(family.sought))
     question = rng.choice(family.asked)
-    if draw < 0.75:
-        return question
-    frame = rng.choice(QUESTION_FRAMES)
-    inside = not frame.startswith("{q}") and not frame.endswith((". {q}", "! {q}"))
-    return frame.replace("{q}", question[0].lower() + question[1:] if inside else question)
+    return question if draw < 0.75 else in_frame(rng.choice(QUESTION_FRAMES), question)

@@ -47,3 +47,21 @@ OWNED = (
     "favorite color", "hometown", "job", "dog", "cat", "boat", "hobby", "favorite food", "nickname", "car", "team",
     "favorite drink", "password", "middle name", "school", "favorite book", "employer", "project",
 )  # fmt: skip
+PEOPLE = (
+    "sister", "brother", "mother", "father", "uncle", "aunt", "cousin", "boss", "teacher", "doctor", "neighbor", "wife",
+    "husband", "son", "daughter", "friend", "best friend", "colleague", "landlord", "coach", "roommate", "dentist",
+    "lawyer", "grandmother", "grandfather", "nephew", "niece", "manager", "partner", "mom", "dad", "girlfriend",
+    "boyfriend", "classmate", "professor", "therapist", "barber", "vet", "assistant", "flatmate", "supervisor",
+)  # fmt: skip
+THINGS = (
+    "safe", "front door", "locker", "laptop", "phone", "router", "gate", "garage", "alarm", "bike lock", "suitcase",
+    "mailbox", "office", "computer", "tablet", "server", "website", "email account", "bank card", "storage room",
+    "parking lot", "cabin", "club", "elevator", "printer", "basement", "shed", "wifi", "account", "drawer",
+)  # fmt: skip
+TRANSPORT = ("train", "bus", "flight", "ferry", "plane", "tram", "boat", "shuttle", "taxi", "coach")
+PLURALS = (
+    "cats", "dogs", "brothers", "sisters", "bikes", "children", "cousins", "houses", "cars", "guitars", "plants",
+    "books", "chairs", "windows", "rooms", "horses", "chickens", "cups", "lamps", "keys", "students", "employees",
+    "shirts", "shoes", "hats", "apples", "tickets", "boxes", "clocks", "phones", "trees", "goats", "rabbits",
+    "friends",
+)  # fmt: skip

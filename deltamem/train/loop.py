@@ -1,7 +1,8 @@
-"""The training loop: a frozen backbone, an adapter in float32, conversations written turn after turn.
+"""The training loop: a frozen backbone, an adapter in float32, one optimiser step per batch of conversations.
 
-On a GPU the whole step (passes, loss, gradients, clipping, AdamW) is captured once per batch layout as a CUDA graph:
-with passes of a few thousand tokens, launching kernels would otherwise cost more than running them.
+On one GPU the whole step (passes, loss, gradients, clipping, AdamW) is captured once per batch layout as a CUDA graph:
+with passes of a few thousand tokens, launching kernels would otherwise cost more than running them. Several processes
+run the same step under accelerate, each with its part of every batch.
 """
 
 import json
@@ -10,128 +11,137 @@ import time
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
+from accelerate import Accelerator
 from torch.utils.data import DataLoader, Subset
 from tqdm import tqdm
 
-from deltamem.core.binding import Binding, bind
-
-from .batches import Batches, Slot
 from .checkpoint import Settings, TrainingError, load_checkpoint, save_checkpoint
+from .step import fuse
 
 
-def learning_rate(settings: Settings, step: int) -> float:
-    """Linear warm-up over the first `warmup` share of the steps, then a cosine to zero."""
-    warm = max(1, int(settings.warmup * settings.steps))
-    if step < warm:
-        return settings.learning_rate * (step + 1) / warm
-    return settings.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, settings.steps - warm)))
-
-
-def fuse(backbone) -> None:
-    """Compile the parts of the backbone that are many small kernels and carry no hooks: norms and MLPs."""
-    torch._dynamo.config.recompile_limit = 64  # one for each shape of the batch layouts
-    for module in backbone.modules():
-        if type(module).__name__.endswith(("RMSNorm", "MLP")):
-            module.compile(dynamic=False)
+def learning_rate(settings: Settings, progress: float) -> float:
+    """Linear warm-up over the first `warmup` share of the training, then a cosine to zero. progress: 0 to 1."""
+    if progress < settings.warmup:
+        return settings.learning_rate * max(progress, 0.5 / settings.steps) / settings.warmup
+    return settings.learning_rate * 0.5 * (1 + math.cos(math.pi * (progress - settings.warmup) / (1 - settings.warmup)))
 
 
 class Trainer:
-    """Trains `adapter` on `batches`; `folder` receives checkpoint, adapter and log.jsonl."""
+    """Trains what `step` (a module from batch to loss) holds; `folder` receives checkpoint and log.jsonl.
 
-    def __init__(self, model, adapter, batches: Batches, settings: Settings, folder: Path):
-        self.model, self.adapter, self.batches, self.settings, self.folder = model, adapter, batches, settings, folder
-        self.parameters = [p for p in adapter.parameters() if p.requires_grad]
+    batches: a Dataset of (shape name, list of Slot). backbone: fused on a GPU. sample: called with nothing at every
+    `sample_every` steps, returns a dict that is logged. saved: called after every
+    checkpoint. minutes: the schedule ends then at the latest; such a run is for machines that are lent for a time, and
+    cannot be repeated exactly.
+    """
+
+    def __init__(
+        self, step, batches, settings: Settings, folder: Path, backbone, accelerator=None, sample=None, saved=None
+    ):
+        self.accelerator = accelerator or Accelerator(cpu=not next(step.parameters()).is_cuda)
+        self.batches, self.settings, self.folder = batches, settings, Path(folder)
+        self.sample, self.saved = sample, saved
+        self.parameters = [p for p in step.parameters() if p.requires_grad]
         device = self.parameters[0].device
         self.cuda = device.type == "cuda"
+        self.captured = self.cuda and self.accelerator.num_processes == 1 and settings.accumulate == 1
         self.rate = torch.tensor(settings.learning_rate, device=device)
-        self.optimizer = torch.optim.AdamW(
-            self.parameters, lr=self.rate if self.cuda else settings.learning_rate, weight_decay=0.0,
-            betas=(0.9, 0.98), capturable=self.cuda,
+        optimizer = torch.optim.AdamW(
+            self.parameters, lr=self.rate if self.captured else settings.learning_rate, weight_decay=0.0,
+            betas=(0.9, 0.98), capturable=self.captured, fused=self.captured,
         )  # fmt: skip
+        self.step_module, self.optimizer = self.accelerator.prepare(step, optimizer)
+        if self.captured:
+            self.rate = self.optimizer.param_groups[0]["lr"]  # a captured step reads this tensor; prepare() copied it
         if self.cuda:
-            fuse(model.backbone)
+            torch.set_float32_matmul_precision("high")
+            fuse(backbone)
         self.step = 0
         self.graphs: dict[str, tuple] = {}
         self.pool = None
-        self.masks: dict[int, torch.Tensor] = {}
 
-    def loss(self, slots: list[Slot]) -> torch.Tensor:
-        """Mean cross-entropy of the learnt reply tokens of one batch of conversations."""
-        backbone = self.model.backbone
-        binding = Binding(self.adapter, {})
-        total, count = 0.0, 0
-        for slot in slots:
-            binding.valid = slot.valid
-            with bind(backbone, binding):
-                hidden = backbone.base_model(
-                    input_ids=slot.ids, attention_mask=self._causal(slot.ids.shape[1]), use_cache=False
-                ).last_hidden_state
-            if slot.targets is None:
-                continue
-            picked = hidden.gather(1, slot.positions[..., None].expand(-1, -1, hidden.shape[-1]))
-            logits = backbone.get_output_embeddings()(picked).float()
-            total = total + F.cross_entropy(logits.flatten(0, 1), slot.targets.flatten(), reduction="sum")
-            count = count + (slot.targets >= 0).sum()
-        return total / count
+    @property
+    def _moments(self):
+        return self.optimizer.optimizer  # accelerate's wrapper hides state behind an attribute
 
-    def _causal(self, length: int) -> torch.Tensor:
-        """[1, 1, T, T] additive causal mask. Padding is on the right, so causality hides it; a ready mask spares
-        transformers' own mask code, which looks at values and cannot run inside a captured graph."""
-        if length not in self.masks:
-            dtype, device = self.model.backbone.dtype, self.rate.device
-            full = torch.full((length, length), torch.finfo(dtype).min, dtype=dtype, device=device)
-            self.masks[length] = full.triu(1)[None, None]
-        return self.masks[length]
-
-    def update(self, slots: list[Slot]) -> torch.Tensor:
+    def update(self, batch: list) -> torch.Tensor:
         """One optimiser step; the loss as a tensor on the device."""
-        loss = self.loss(slots)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.parameters, self.settings.clip, foreach=True)
+        parts = self.settings.accumulate
+        loss = 0.0
+        for part in range(parts):
+            some = batch if parts == 1 else [slot.rows(part, parts) for slot in batch]
+            one = self.step_module(some) / parts
+            self.accelerator.backward(one)
+            loss = loss + one.detach()
+        self.accelerator.clip_grad_norm_(self.parameters, self.settings.clip)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=False)
-        return loss.detach()
+        return loss
 
     def resume(self) -> None:
         """Go on from the folder's checkpoint. Raises TrainingError when it does not fit."""
-        self.step = load_checkpoint(self.folder, self.settings, self.parameters, self.optimizer)
+        self.step = load_checkpoint(self.folder, self.settings, self.parameters, self._moments)
 
-    def run(self, workers: int = 0, report_every: int = 50) -> None:
+    def run(
+        self, workers: int = 0, report_every: int = 25, sample_every: int = 0, minutes: float | None = None
+    ) -> None:
         """Train to the end. Raises TrainingError at a non-finite loss, naming the steps."""
         self.folder.mkdir(parents=True, exist_ok=True)
         remaining = Subset(self.batches, range(self.step, self.settings.steps))
-        ahead = {"num_workers": workers, "prefetch_factor": 8} if workers else {}
+        ahead = {"num_workers": workers, "prefetch_factor": 6} if workers else {}
         loader = DataLoader(remaining, batch_size=None, pin_memory=self.cuda, **ahead)
-        losses, began = [], time.perf_counter()
-        bar = tqdm(total=self.settings.steps, initial=self.step, desc="training", unit="step", mininterval=2)
+        main = self.accelerator.is_main_process
+        losses, tokens, began = [], 0, time.perf_counter()
+        marked = began
+        bar = tqdm(total=self.settings.steps, initial=self.step, desc="training", unit="step", mininterval=2,
+                   disable=not main)  # fmt: skip
         with (self.folder / "log.jsonl").open("a", encoding="utf-8") as log, bar:
             for name, slots in loader:
-                self._set_rate(learning_rate(self.settings, self.step))
-                if self.cuda:
+                progress = self._progress(began, minutes)
+                self._set_rate(learning_rate(self.settings, progress))
+                tokens += sum(int(slot.valid.sum()) for slot in slots)
+                if self.captured:
                     losses.append(self._graphed_update(name, slots))
                 else:
-                    losses.append(self.update([slot.trimmed() for slot in slots]))
+                    device = self.parameters[0].device
+                    losses.append(self.update([slot.trimmed().to(device) for slot in slots]))
                 self.step += 1
                 bar.update()
-                last = self.step == self.settings.steps
+                last = self._progress(began, minutes) >= 1
                 saving = last or self.step % self.settings.checkpoint_every == 0
                 if saving or self.step % report_every == 0:
-                    loss = self._mean(losses)
+                    loss, now = self._mean(losses), time.perf_counter()
                     entry = {
                         "step": self.step,
                         "loss": round(loss, 4),
-                        "seconds": round(time.perf_counter() - began, 1),
+                        "rate": learning_rate(self.settings, progress),
+                        "seconds": round(now - began, 1),
+                        "tokens_s": round(tokens / (now - marked)),
                     }
-                    log.write(json.dumps(entry) + "\n")
-                    log.flush()
-                    bar.set_postfix(loss=f"{loss:.3f}")
-                    losses = []
-                if saving:
-                    save_checkpoint(self.folder, self.step, self.settings, self.parameters, self.optimizer)
+                    if self.sample and sample_every and self.step % sample_every == 0 and main:
+                        entry |= self.sample()
+                    losses, tokens, marked = [], 0, time.perf_counter()
+                    if main:
+                        log.write(json.dumps(entry) + "\n")
+                        log.flush()
+                        bar.set_postfix(loss=f"{loss:.3f}")
+                if saving and main:
+                    self._save()
+                if last:
+                    break
+
+    def _progress(self, began: float, minutes: float | None) -> float:
+        """Share of the training that is done: of the steps, or of the time where that is further."""
+        elapsed = (time.perf_counter() - began) / 60
+        return max(self.step / self.settings.steps, elapsed / minutes if minutes else 0.0)
+
+    def _save(self) -> None:
+        save_checkpoint(self.folder, self.step, self.settings, self.parameters, self._moments)
+        if self.saved:
+            self.saved()
 
     def _mean(self, losses: list[torch.Tensor]) -> float:
-        loss = torch.stack(losses).mean().item()
+        loss = self.accelerator.reduce(torch.stack(losses).mean(), "mean").item()
         if math.isfinite(loss):
             return loss
         raise TrainingError(
@@ -140,12 +150,13 @@ class Trainer:
         )
 
     def _set_rate(self, rate: float) -> None:
-        if self.cuda:
+        if self.captured:
             self.rate.fill_(rate)
         else:
-            self.optimizer.param_groups[0]["lr"] = rate
+            for group in self.optimizer.param_groups:
+                group["lr"] = rate
 
-    def _graphed_update(self, name: str, slots: list[Slot]) -> torch.Tensor:
+    def _graphed_update(self, name: str, slots: list) -> torch.Tensor:
         if name not in self.graphs:
             self._capture(name, slots)
         graph, inputs, loss = self.graphs[name]
@@ -156,17 +167,16 @@ class Trainer:
         graph.replay()
         return loss.clone()
 
-    def _capture(self, name: str, slots: list[Slot]) -> None:
+    def _capture(self, name: str, slots: list) -> None:
         inputs = [slot.to(self.rate.device) for slot in slots]
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):  # warm up without learning from it
-            for _ in range(2):
-                self.loss(inputs).backward()
+            self.step_module(inputs).backward()
             for p in self.parameters:
                 p.grad.zero_()
-            if not self.optimizer.state:
-                self.optimizer.step()  # with zero gradients: makes the moments, moves no weight
+            if not self._moments.state:
+                self._moments.step()  # with zero gradients: makes the moments, moves no weight
         torch.cuda.current_stream().wait_stream(stream)
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph, pool=self.pool):

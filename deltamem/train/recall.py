@@ -1,154 +1,172 @@
 """How much of what it was told does the model recall? State only, beside the base model without and with the history.
 
-    python -m deltamem.train.recall --adapter msw tsw --cases 200
+    python -m deltamem.train.recall --adapter msw tsw --cases 100
 
-Values, statement wordings and question wordings are those held out of training (where a suite says so, only the values
-are). Facts are told in separate turns, writes stay on throughout, the history is not in the prompt, decoding is greedy.
+What was told is written turn after turn, writes stay on throughout, the history is not in the prompt, decoding is
+greedy. --data adds real dialogues and passages; --controls a zero state and the state of another dialogue; --lora a
+static LoRA, which cannot know what it was told.
 """
 
 import argparse
 import json
-import random
-import re
 import sys
-from dataclasses import dataclass
+import time
 from pathlib import Path
 
 import torch
 from tqdm import tqdm
 
+from deltamem.compare.metrics import contains, exact_match, token_f1
 from deltamem.core.binding import Binding, bind
 from deltamem.core.errors import DeltaMemError
+from deltamem.eval.lora import lora_on
 
-from .facts import Fact, make_fact
+from .batches import Slot
+from .layers import trained
 from .replies import greedy_replies
-from .smalltalk import LINES
-from .words import Values, vocabulary_words
+from .step import causal_attention, turn_plan
+from .suites import DATA_SUITES, SUITES, Case, dialogue_cases, make_cases, passage_cases
+from .words import Values, vocabulary_pieces, vocabulary_words
 
-REPLY = "Alright, I have heard you."  # a reply that training does not contain
-
-
-@dataclass(frozen=True)
-class Suite:
-    """facts: told in as many turns. kind: of the values. between: turns of small talk between telling and asking.
-
-    wording: "test" for statements and questions held out of training, "train" for those it used.
-    """
-
-    facts: int
-    kind: str | None
-    between: int = 0
-    wording: str = "test"
-
-
-SUITES = {
-    "1 fact, single word": Suite(1, "word"),
-    "1 fact, single word, familiar wording": Suite(1, "word", wording="train"),
-    "2 facts, single words": Suite(2, "word"),
-    "2 facts, single words, familiar wording": Suite(2, "word", wording="train"),
-    "4 facts, single words": Suite(4, "word"),
-    "1 fact, any kind of value": Suite(1, None),
-    "1 fact, invented name": Suite(1, "invented"),
-    "1 fact, 4 turns of small talk": Suite(1, "word", 4),
+BASE = ("base, no history", "base, full history")
+CONTROLS = ("zero state", "another dialogue's state")
+DATA_FILES = {
+    "sgd_slim/sgd_test.jsonl.gz": DATA_SUITES[0],
+    "xquad_en/xquad.en.json.gz": DATA_SUITES[1],
 }
 
 
-def normalised(text: str) -> str:
-    """Lower case, no punctuation, single spaces."""
-    return " ".join(re.sub(r"[^\w\s:]", " ", text.lower()).split())
+def scores(answer: str, case: Case) -> tuple[float, float, float]:
+    """(exact: the gold sentence or the value alone; contains the value; token F1 against the better of the two)."""
+    golds = list(case.answers)
+    return exact_match(answer, golds), contains(answer, case.value), token_f1(answer, golds)
 
 
-def scores(answer: str, fact: Fact) -> tuple[bool, bool]:
-    """(exact, contains): the answer is the gold sentence or the value alone; the value's words stand in the answer."""
-    said, value = normalised(answer), normalised(fact.value)
-    return said in (normalised(fact.answer), value), f" {value} " in f" {said} "
-
-
-def make_cases(suite: Suite, values: Values, count: int, seed: int) -> list[tuple[list[Fact], Fact]]:
-    """(facts told, the one asked for) `count` times; the same for the same seed."""
-    rng = random.Random(f"recall {seed} {suite}")
-    cases = []
-    for _ in range(count):
-        facts: list[Fact] = []
-        while len(facts) < suite.facts:
-            fact = make_fact(rng, values, suite.wording, suite.kind, taken=[other.key for other in facts])
-            if fact.value not in {other.value for other in facts}:
-                facts.append(fact)
-        cases.append((facts, rng.choice(facts)))
-    return cases
+def _slot(chat, exchanges: list[tuple | None], device) -> Slot:
+    """Tensors of one turn of every row, padded on the right; None: the row has no such turn."""
+    encoded = []
+    for turn in exchanges:
+        if turn is None:
+            encoded.append(([], 0, 0))
+            continue
+        asked = [i for user, reply in turn[:-1] for i in chat.message("user", user) + chat.message("assistant", reply)]
+        asked += chat.message("user", turn[-1][0])
+        encoded.append(
+            (asked + chat.message("assistant", turn[-1][1]), len(asked), len(asked) + len(chat.reply_header))
+        )
+    width = max(1, max(len(ids) for ids, _, _ in encoded))
+    ids = torch.zeros(len(encoded), width, dtype=torch.long)
+    valid = torch.zeros(len(encoded), width, dtype=torch.bool)
+    for row, (tokens, _, _) in enumerate(encoded):
+        ids[row, : len(tokens)] = torch.tensor(tokens, dtype=torch.long)
+        valid[row, : len(tokens)] = True
+    spans = torch.tensor([(asked, first) for _, asked, first in encoded])
+    return Slot(ids, valid, spans, None, None).to(device)
 
 
 @torch.no_grad()
-def write_turns(model, adapter, turns: list[list[str]]) -> dict:
-    """States after each row's user turns (same number of turns in every row), each answered by REPLY."""
-    binding = Binding(adapter, {})
-    chat, backbone = model.chat, model.backbone
-    for column in zip(*turns, strict=True):
-        encoded = [chat.message("user", text) + chat.message("assistant", REPLY) for text in column]
-        width = max(map(len, encoded))
-        ids = torch.zeros(len(encoded), width, dtype=torch.long)
-        mask = torch.zeros(len(encoded), width, dtype=torch.long)
-        for row, tokens in enumerate(encoded):
-            ids[row, : len(tokens)] = torch.tensor(tokens)
-            mask[row, : len(tokens)] = 1
-        with bind(backbone, binding):
-            backbone.base_model(
-                input_ids=ids.to(backbone.device), attention_mask=mask.to(backbone.device), use_cache=False
-            )
+def write_turns(model, adapter, rows: list[tuple]) -> dict:
+    """States after each row's turns (tuples of exchanges; rows may have different numbers of turns)."""
+    by_message = adapter.config.memory_write_granularity != "token"
+    if by_message:
+        trained(adapter)  # takes a turn's two messages in one pass, as the chat does in two
+    binding = Binding(adapter)
+    for i in range(max(map(len, rows))):
+        slot = _slot(model.chat, [row[i] if i < len(row) else None for row in rows], model.backbone.device)
+        binding.plan = turn_plan(slot, by_message)
+        with causal_attention(model.backbone), bind(model.backbone, binding):
+            model.backbone.base_model(input_ids=slot.ids, use_cache=False)
     return binding.states
 
 
-def ask(model, adapter, turns: list[list[str]], questions: list[str], condition: str) -> list[str]:
-    """Greedy answers under a condition.
+def ask(model, adapter, cases: list[Case], condition: str, shown: int) -> list[str]:
+    """Greedy answers under a condition: "state only", one of CONTROLS, or of BASE.
 
-    condition: "state only", or of the base model "no history" or "full history" (all of it in the prompt).
+    shown: tokens of history that fit the prompt; of a longer one the last are kept.
     """
     chat = model.chat
-    prompts = [chat.message("user", question) + chat.reply_header for question in questions]
-    if condition == "state only":
-        return greedy_replies(model.backbone, chat, prompts, Binding(adapter, write_turns(model, adapter, turns)))
-    if condition == "full history":
-        told = [sum((chat.message("user", t) + chat.message("assistant", REPLY) for t in row), []) for row in turns]
-        prompts = [history + prompt for history, prompt in zip(told, prompts, strict=True)]
-    return greedy_replies(model.backbone, chat, [chat.start + prompt for prompt in prompts])
+    prompts = [chat.message("user", case.question) + chat.reply_header for case in cases]
+    if condition in ("no history", "full history"):
+        if condition == "full history":
+            prompts = [_history(chat, case)[-shown:] + prompt for case, prompt in zip(cases, prompts, strict=True)]
+        return greedy_replies(model.backbone, chat, [chat.start + prompt for prompt in prompts])
+    states = {}
+    if condition != "zero state":
+        states = write_turns(model, adapter, [case.turns for case in cases])
+    if condition == "another dialogue's state":
+        states = {name: state.roll(1, dims=0) for name, state in states.items()}
+    return greedy_replies(model.backbone, chat, prompts, Binding(adapter, states))
 
 
-def measure(
-    model,
-    adapters: dict,
-    suite: Suite,
-    count: int,
-    seed: int = 0,
-    batch: int = 50,
-    base: bool = True,
-    progress: bool = True,
-) -> dict:
-    """Results of one suite: {column: {"exact": share, "contains": share, "examples": [...]}}.
+def _history(chat, case: Case) -> list[int]:
+    exchanges = [exchange for turn in case.turns for exchange in turn]
+    return [i for user, reply in exchanges for i in chat.message("user", user) + chat.message("assistant", reply)]
 
-    Columns: "base, no history" and "base, full history" (unless `base` is False), then "LABEL, state only" for each
-    adapter.
+
+def measure(model, columns: dict, cases: list[Case], batch: int = 50, progress: bool = True, shown: int = 1900) -> dict:
+    """Results of one suite: {column: {"exact", "contains", "f1": means, "examples": [...]}}.
+
+    columns: column name, ending in ", CONDITION" as `ask` knows it -> adapter or None.
     """
-    columns = {"base, no history": None, "base, full history": None} if base else {}
-    columns |= {f"{label}, state only": adapter for label, adapter in adapters.items()}
-    cases = make_cases(suite, Values(vocabulary_words(model.tokenizer), "test"), count, seed)
-    rng = random.Random(seed)
-    filler = [[" ".join(rng.sample(LINES, 3)) for _ in range(suite.between)] for _ in cases]
     results = {}
     for column, adapter in columns.items():
-        tally, examples = [], []
-        for start in tqdm(range(0, count, batch), desc=column, disable=not progress, leave=False):
-            some = cases[start : start + batch]
-            turns = [[f.statement for f in facts] + filler[start + i] for i, (facts, _) in enumerate(some)]
-            questions = [fact.question for _, fact in some]
-            answers = ask(model, adapter, turns, questions, column.partition(", ")[2])
-            tally += [scores(answer, fact) for answer, (_, fact) in zip(answers, some, strict=True)]
-            examples += [
-                {"told": row, "asked": fact.question, "gold": fact.answer, "said": answer}
-                for row, (_, fact), answer in zip(turns, some, answers, strict=True)
-            ]
-        exact, contains = (sum(column) / count for column in zip(*tally, strict=True))
-        results[column] = {"exact": exact, "contains": contains, "examples": examples[:20]}
+        answers = []
+        for start in tqdm(range(0, len(cases), batch), desc=column, disable=not progress, leave=False):
+            answers += ask(model, adapter, cases[start : start + batch], column.partition(", ")[2], shown)
+        tally = [scores(answer, case) for answer, case in zip(answers, cases, strict=True)]
+        exact, containing, f1 = (sum(column) / len(cases) for column in zip(*tally, strict=True))
+        examples = [
+            {
+                "told": [user for turn in case.turns for user, _ in turn],
+                "asked": case.question,
+                "gold": case.answers[0],
+                "said": answer,
+            }
+            for case, answer in zip(cases[:20], answers, strict=False)
+        ]
+        results[column] = {"exact": exact, "contains": containing, "f1": f1, "examples": examples}
     return results
+
+
+def sample(model, adapter, count: int) -> dict:
+    """Exact recall of one and of two held-out facts, for the progress of a training."""
+    training = model.backbone.training
+    model.backbone.eval()
+    values = Values(vocabulary_words(model.tokenizer), "test", vocabulary_pieces(model.tokenizer))
+    found = {}
+    for key, name in (("recall", "1 fact, single word"), ("recall_2", "2 facts, single words")):
+        cases = make_cases(SUITES[name], values, count, 1, model.chat)
+        found[key] = measure(model, {"now, state only": adapter}, cases, progress=False)["now, state only"]["exact"]
+    model.backbone.train(training)
+    return found
+
+
+def all_cases(model, count: int, seed: int, data: Path | None):
+    """(suite name, its cases) one after another."""
+    values = Values(vocabulary_words(model.tokenizer), "test", vocabulary_pieces(model.tokenizer))
+    for name, suite in SUITES.items():
+        yield name, make_cases(suite, values, count, seed, model.chat)
+    if data is not None:
+        for file, name in DATA_FILES.items():
+            read = dialogue_cases if name == DATA_SUITES[0] else passage_cases
+            yield name, read(data / file, count, seed)
+
+
+def columns_of(adapters: dict, base: bool, controls: bool) -> dict:
+    """The columns of a table in order: base, then each adapter with its controls."""
+    columns = dict.fromkeys(BASE) if base else {}
+    for label, adapter in adapters.items():
+        columns |= {f"{label}, {state}": adapter for state in ("state only", *(CONTROLS if controls else ()))}
+    return columns
+
+
+def row(name: str, results: dict) -> str:
+    """A line of the printed table; token F1 for real data, exact and contained values for the rest."""
+    if name in DATA_SUITES:
+        cells = [f"F1 {100 * r['f1']:.1f}" for r in results.values()]
+    else:
+        cells = [f"{100 * r['exact']:.1f} / {100 * r['contains']:.1f}" for r in results.values()]
+    return f"| {name} | {' | '.join(cells)} |"
 
 
 def main(argv=None) -> int:
@@ -156,30 +174,49 @@ def main(argv=None) -> int:
 
     parser = argparse.ArgumentParser(prog="python -m deltamem.train.recall", description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="demo", help="preset, hub id or folder of the base model")
-    parser.add_argument("--adapter", nargs="+", default=["msw", "tsw"], help="names, folders or hub ids")
-    parser.add_argument("--cases", type=int, default=200, help="per suite")
+    parser.add_argument("--adapter", nargs="*", default=["msw", "tsw"], help="names, folders or hub ids")
+    parser.add_argument("--lora", type=Path, help="peft folder written by --method lora: one more column")
+    parser.add_argument("--cases", type=int, default=100, help="per suite")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--batch", type=int, default=50, help="cases answered side by side")
+    parser.add_argument("--dtype", help="float32, bfloat16 or float16; default as everywhere: float32 on a CPU")
+    parser.add_argument("--data", type=Path, help="folder with sgd_slim/ and xquad_en/, for the rows of real data")
+    parser.add_argument("--suites", nargs="+", help="only suites whose name contains one of these texts")
+    parser.add_argument("--no-base", action="store_true", help="leave the base model's columns out")
+    parser.add_argument("--controls", action="store_true", help="also with a zero state and another dialogue's state")
     parser.add_argument("--json", type=Path, help="also write results and example answers to this file")
     options = parser.parse_args(argv)
+    record = {"cases": options.cases, "seed": options.seed, "suites": {}}
     try:
-        model = load_model(options.model, adapter=options.adapter[0])
-        adapters = {options.adapter[0].upper(): model.adapter}
-        for place in options.adapter[1:]:
-            adapters[place.upper()] = load_model(options.model, adapter=place).adapter
+        adapters = {}
+        model = load_model(options.model, adapter=options.adapter[0] if options.adapter else None,
+                           dtype=options.dtype)  # fmt: skip
+        for place in options.adapter:
+            loaded = (
+                model if place == options.adapter[0] else load_model(options.model, adapter=place, dtype=options.dtype)
+            )
+            adapters[Path(place).name.upper()] = loaded.adapter
+        columns = columns_of(adapters, not options.no_base, options.controls)
+        began = time.perf_counter()
+        for name, cases in all_cases(model, options.cases, options.seed, options.data):
+            if options.suites and not any(text in name for text in options.suites):
+                continue
+            results = measure(model, columns, cases, options.batch)
+            if options.lora:
+                with lora_on(model, options.lora):
+                    results |= measure(model, {"LoRA, no history": None}, cases, options.batch)
+            if not record["suites"]:
+                print("| exact / contains, % | " + " | ".join(results) + " |")
+                print("|---" * (len(results) + 1) + "|")
+            record["suites"][name] = results
+            print(row(name, results), flush=True)
+            record["seconds"] = round(time.perf_counter() - began, 1)
+            if options.json:
+                text = json.dumps(record, indent=1, ensure_ascii=False) + "\n"
+                options.json.write_text(text, encoding="utf-8")
     except DeltaMemError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    results = {}
-    for name, suite in SUITES.items():
-        results[name] = measure(model, adapters, suite, options.cases, options.seed)
-        if len(results) == 1:
-            print("| exact / contains, % | " + " | ".join(results[name]) + " |")
-            print("|---" * (len(results[name]) + 1) + "|")
-        cells = [f"{100 * r['exact']:.1f} / {100 * r['contains']:.1f}" for r in results[name].values()]
-        print(f"| {name} | {' | '.join(cells)} |", flush=True)
-    if options.json:
-        record = {"cases": options.cases, "seed": options.seed, "suites": results}
-        options.json.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return 0
 
 

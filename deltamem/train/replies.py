@@ -1,7 +1,7 @@
 """Batched greedy answers of a backbone, with or without a memory."""
 
 from deltamem.core.binding import Binding
-from deltamem.runtime.blocks import block
+from deltamem.runtime.blocks import block, join
 from deltamem.runtime.rows import answer_rows
 
 
@@ -11,9 +11,11 @@ def greedy_replies(
     """The greedy reply to each prompt (token ids that end with the reply header), one text per prompt.
 
     binding: the memory that all rows read and write (row i of its state belongs to prompt i), or None for the
-    backbone alone.
+    backbone alone. A memory of whole messages takes the question without the reply's header, as in a chat.
     """
-    blocks = [block(prompt, True) for prompt in prompts]
+    by_token = binding is None or binding.adapter.config.memory_write_granularity == "token"
+    header = len(chat.reply_header)
+    blocks = [join([block(prompt[:-header], True), block(prompt[-header:], by_token)]) for prompt in prompts]
     answers = answer_rows(backbone, chat, blocks, [max_new_tokens] * len(prompts), binding=binding)
     return [chat.decode(answer.ids) for answer in answers]
 

@@ -74,4 +74,4 @@ def _persona_chat_turns(path: Path) -> list[list[str]]:
     with opener(path, "rt", encoding="utf-8", newline="") as file:
         chats = [row["Best Generated Conversation"] for row in csv.DictReader(file)]
     cut = [[re.sub(r"^User \d: ?", "", line).strip() for line in chat.splitlines()] for chat in chats]
-    return [[text for text in chat if text] for chat in cut]
+    return [[text for text in chat if text and "[" not in text] for chat in cut]

@@ -1,41 +1,54 @@
-"""Starting a training from trained weights."""
-
-from dataclasses import replace
+"""Starting a training from trained weights: learning to use a memory at all is the slow part."""
 
 import torch
 
-from deltamem.core import Adapter, DeltaMemError
-from deltamem.core.attach import empty_adapter
+from deltamem.core import Adapter, HFDeltaMemConfig
+from deltamem.core.attach import empty_adapter, new_adapter
+
+from .checkpoint import TrainingError
 
 
-def started_from(source: Adapter, states: int, backbone) -> Adapter:
-    """A trainable adapter with `states` states a layer and the weights of `source`.
+def started_from(source: Adapter, config: HFDeltaMemConfig, backbone) -> Adapter:
+    """A trainable adapter of `config` that begins with the weights of `source`.
 
-    One state can be taken out of several: learning to use a memory at all is the slow part of a training, and one of
-    several states that work together has already learnt it.
+    It may steer more heads and have other layers; new steering weights begin at zero, new layers as fresh ones. One
+    state can be taken out of several, and more states be added whose steering begins at zero, so that the larger
+    adapter does at first what the smaller one did. A gate bias is taken over unless whole messages are written, whose
+    gates work on another scale.
     """
-    if source.config.num_state_heads == states:
-        return source.requires_grad_(True)
-    if states != 1:
-        raise DeltaMemError(
-            f"An adapter with {source.config.num_state_heads} states cannot start one with {states}; take one with as "
-            "many states, or train one state (tsw)."
+    if source.config.rank != config.rank or (1 < config.num_state_heads < source.config.num_state_heads):
+        raise TrainingError(
+            f"An adapter of rank {source.config.rank} with {source.config.num_state_heads} states cannot start one of "
+            f"rank {config.rank} with {config.num_state_heads}; keep the rank, and take as many states or more, or one."
         )
-    return _narrowed(source, backbone)
-
-
-def _narrowed(source: Adapter, backbone) -> Adapter:
-    """In each layer the state that writes and steers most, its steering doubled to make up for the others."""
-    config = source.config
-    adapter = empty_adapter(backbone, replace(config, num_state_heads=1))
-    for name, layer in adapter.layers.items():
-        wide = source.layers[name]
-        values = wide.memory_v_proj.unflatten(0, (-1, config.rank)).flatten(1).norm(dim=1)
-        steering = wide.delta_o_proj.unflatten(1, (-1, config.rank)).norm(dim=(0, 2))
-        state = int((values * steering).argmax())
-        rows = slice(state * config.rank, (state + 1) * config.rank)
-        with torch.no_grad():
-            for parameter, kept in layer.named_parameters():
-                weight = getattr(wide, parameter)
-                kept.copy_(weight[:, rows] * 2 if parameter.startswith("delta_") else weight[rows])
+    adapter = new_adapter(backbone, config)
+    plain = empty_adapter(backbone, config)
+    rank, had, wanted = config.rank, source.config.num_state_heads, config.num_state_heads
+    with torch.no_grad():
+        for name, layer in adapter.layers.items():
+            if name not in source.layers:
+                continue
+            old = source.layers[name]
+            rows, factor = slice(0, had * rank), 1.0
+            if wanted < had:
+                state = _strongest(old, rank)
+                rows, factor = slice(state * rank, (state + 1) * rank), 2.0
+            kept = min(had, wanted) * rank
+            for parameter, new in layer.named_parameters():
+                weight = getattr(old, parameter, None)
+                if parameter.startswith("delta_"):
+                    new.copy_(getattr(plain.layers[name], parameter))
+                    if weight is not None:
+                        new[:, :kept] = weight[:, rows] * factor
+                elif parameter == "beta_bias" and config.memory_write_granularity != "token":
+                    continue
+                elif weight is not None:
+                    new[:kept] = weight[rows]
     return adapter.requires_grad_(True)
+
+
+def _strongest(layer, rank: int) -> int:
+    """The state that writes and steers most."""
+    values = layer.memory_v_proj.unflatten(0, (-1, rank)).flatten(1).norm(dim=1)
+    steering = layer.delta_o_proj.unflatten(1, (-1, rank)).norm(dim=(0, 2))
+    return int((values * steering).argmax())

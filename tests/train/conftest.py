@@ -9,6 +9,8 @@ from deltamem.train.words import Values
 
 from .test_facts import WORDS
 
+WIDE = {"T": 220, "A": 200, "L": 900, "C": 900, "P": 3000}  # the tiny tokenizer spells nearly every letter
+
 
 @pytest.fixture(scope="session")
 def tiny(tiny_model_folder):
@@ -19,10 +21,10 @@ def tiny(tiny_model_folder):
 
 @pytest.fixture()
 def short_turns(monkeypatch):
-    """Room for a tokenizer that spells nearly every letter, and batches of a few conversations."""
+    """Room for a tokenizer that spells nearly every letter."""
     from deltamem.train import batches
 
-    monkeypatch.setattr(batches, "TOKENS", {"T": 220, "A": 200})
+    monkeypatch.setattr(batches, "TOKENS", WIDE)
 
 
 @pytest.fixture()

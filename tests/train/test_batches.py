@@ -2,23 +2,32 @@
 
 import random
 
+import pytest
 import torch
 
-from deltamem.train.batches import TARGETS, encode_turn
-from deltamem.train.episodes import LAYOUTS, Turn, choose_layout
+from deltamem.train.batches import TARGETS, Batches, encode_turn
+from deltamem.train.episodes import CURRICULUM, LAYOUTS, Turn, choose_layout
 
 
 def test_targets_are_the_reply_and_its_end(tiny):
     turn = Turn("Where?", "Here.", learned=True)
-    ids, first, end = encode_turn(tiny.chat, turn, 200)
+    ids, asked, first, end = encode_turn(tiny.chat, turn, 200)
     assert tiny.chat.decode(ids[first:end]).strip() == "Here."
     assert ids[end - 1] in tiny.chat.stop_ids
     assert ids == tiny.chat.message("user", "Where?") + tiny.chat.message("assistant", "Here.")
+    assert ids[:asked] == tiny.chat.message("user", "Where?") and ids[asked:first] == tiny.chat.reply_header
 
 
 def test_a_reply_that_goes_on_has_no_end_among_its_targets(tiny):
-    ids, first, end = encode_turn(tiny.chat, Turn("Where?", "Here", learned=True, whole=False), 200)
+    ids, _, first, end = encode_turn(tiny.chat, Turn("Where?", "Here", learned=True, whole=False), 200)
     assert not set(ids[first:end]) & tiny.chat.stop_ids
+
+
+def test_earlier_exchanges_stand_before_the_turn(tiny):
+    ids, asked, first, _ = encode_turn(tiny.chat, Turn("And?", "So.", before=(("Hi", "Hello"),)), 300)
+    before = tiny.chat.message("user", "Hi") + tiny.chat.message("assistant", "Hello")
+    assert ids[:asked] == before + tiny.chat.message("user", "And?")
+    assert tiny.chat.decode(ids[first:]).strip() == "So."
 
 
 def test_a_message_that_is_too_long_is_refused(tiny):
@@ -37,6 +46,7 @@ def test_positions_predict_targets(batches):
             following = slot.ids[rows, slot.positions[rows, columns] + 1]
             assert torch.equal(following, slot.targets[rows, columns])
             assert slot.valid[rows, slot.positions[rows, columns] + 1].all()
+            assert (slot.positions[rows, columns] + 1 >= slot.spans[rows, 1]).all()
 
 
 def test_trimming_only_drops_padding(batches):
@@ -52,18 +62,20 @@ def test_the_same_index_is_the_same_batch(batches):
     assert all(torch.equal(a.ids, b.ids) for a, b in zip(first[1], second[1], strict=True))
 
 
-def test_every_asked_fact_was_told(batches):
-    for seed in range(30):
-        rng = random.Random(seed)
-        turns = batches.episodes.make(rng, LAYOUTS["four"])
-        told = " ".join(turn.user for turn in turns if turn and not (turn.learned and turn.user.endswith("?"))).lower()
-        for turn in turns:
-            if turn and turn.learned and turn.whole and turn.reply.startswith("Your "):
-                value = turn.reply.rstrip(".").split()[-1]
-                assert value.lower() in told
+def test_processes_share_a_batch_without_overlap(batches):
+    batches.share = 0.04
+    whole = batches[1][1][0].ids
+    halves = [
+        Batches(batches.chat, batches.episodes, batches.steps, batches.seed, share=0.04, part=(rank, 2))[1][1][0].ids
+        for rank in (0, 1)
+    ]
+    assert [row.tolist() for pair in zip(*halves, strict=False) for row in pair] == whole[: 2 * len(halves[1])].tolist()
 
 
-def test_single_facts_come_first():
+@pytest.mark.parametrize("by_message", [False, True])
+def test_single_facts_come_first_and_all_layouts_later(by_message):
     rng = random.Random(0)
-    assert {choose_layout(rng, 0.05) for _ in range(50)} == {"one"}
-    assert {choose_layout(rng, 0.9) for _ in range(200)} == set(LAYOUTS)
+    assert {choose_layout(rng, 0.05, by_message) for _ in range(50)} == {"one"}
+    assert set(CURRICULUM[-1][1]) == set(LAYOUTS)
+    expected = set(LAYOUTS) - ({"page"} if by_message else set())
+    assert {choose_layout(rng, 0.9, by_message) for _ in range(400)} == expected

@@ -1,51 +1,104 @@
 """The recall test: its scores, its cases, and a run of the real path on a tiny model."""
 
-import pytest
+import json
 
-from deltamem.core import HFDeltaMemConfig, new_adapter
-from deltamem.train import recall
-from deltamem.train.facts import Fact
+import pytest
+import torch
+
+from deltamem.core import Binding, HFDeltaMemConfig, bind, new_adapter
+from deltamem.train import recall, suites
+from deltamem.train.suites import SUITES, Case, Suite, make_cases
 from deltamem.train.words import Values, is_test_value, vocabulary_words
 
 from .test_facts import WORDS
 
-FACT = Fact("dog", "Rex", "My dog is called Rex.", "What is my dog called?", "Your dog is called Rex.")
+CASE = Case(((("My dog is called Rex.", "Hm."),),), "What is my dog called?", ("Your dog is called Rex.", "Rex"), "Rex")
 
 
 @pytest.mark.parametrize(
     ("answer", "expected"),
     [
-        ("Your dog is called Rex.", (True, True)),
-        ("rex", (True, True)),
-        (" Rex!", (True, True)),
-        ("I think it is Rex, yes.", (False, True)),
-        ("Your dog is called Rexford.", (False, False)),
-        ("", (False, False)),
+        ("Your dog is called Rex.", (1, 1, 1)),
+        ("rex", (1, 1, 1)),
+        (" Rex!", (1, 1, 1)),
+        ("I think it is Rex, yes.", (0, 1, 1 / 3)),
+        ("Your dog is called Rexford.", (0, 0, 0.8)),
+        ("", (0, 0, 0)),
     ],
 )
 def test_scores(answer, expected):
-    assert recall.scores(answer, FACT) == expected
+    assert recall.scores(answer, CASE) == pytest.approx(expected, abs=0.12)
 
 
-def test_cases_hold_only_test_values_and_are_the_same_every_time():
-    values = Values(WORDS, "test")
-    cases = recall.make_cases(recall.Suite(2, "word"), values, 20, seed=1)
-    assert cases == recall.make_cases(recall.Suite(2, "word"), values, 20, seed=1)
-    for facts, asked in cases:
-        assert len(facts) == 2 and asked in facts and facts[0].key != facts[1].key
-        assert all(is_test_value(fact.value) for fact in facts)
+@pytest.mark.parametrize("name", SUITES)
+def test_cases_hold_only_test_values_and_are_the_same_every_time(tiny, name):
+    values, suite = Values(WORDS, "test"), SUITES[name]
+    if suite.tokens:
+        suite = Suite(suite.facts, suite.kind, tokens=(2, 40))  # the tiny tokenizer spells names out
+    cases = make_cases(suite, values, 12, 1, tiny.chat)
+    assert cases == make_cases(suite, values, 12, 1, tiny.chat)
+    for case in cases:
+        told = " ".join(user for turn in case.turns for user, _ in turn).lower()
+        assert len(case.turns) >= 1 and case.question and "{" not in told + case.question
+        if suite.form == "untold":
+            assert case.answers[0] == "You have not told me that."
+        else:
+            assert case.value.lower() in told
+            assert is_test_value(case.value) or " " in case.value
 
 
-def test_a_whole_measurement(tiny, monkeypatch):
-    monkeypatch.setattr(recall, "vocabulary_words", lambda tokenizer: WORDS)
+def test_talk_between_is_as_long_as_it_says(tiny):
+    case = make_cases(Suite(1, "word", talk=500), Values(WORDS, "test"), 1, 0, tiny.chat)[0]
+    tokens = sum(len(tiny.chat.message("user", user)) for turn in case.turns[1:] for user, _ in turn)
+    assert tokens > 400
+
+
+def test_a_whole_measurement(tiny):
     adapter = new_adapter(tiny.backbone, HFDeltaMemConfig(rank=4, alpha=8.0)).requires_grad_(False)
-    result = recall.measure(tiny, {"TSW": adapter}, recall.Suite(2, "word", 1), 3, batch=2, progress=False)
-    assert set(result) == {"base, no history", "base, full history", "TSW, state only"}
+    cases = make_cases(Suite(2, "word", 1), Values(WORDS, "test"), 3, 0, tiny.chat)
+    columns = recall.columns_of({"TSW": adapter}, base=True, controls=True)
+    result = recall.measure(tiny, columns, cases, batch=2, progress=False)
+    assert list(result) == ["base, no history", "base, full history", "TSW, state only", "TSW, zero state",
+                            "TSW, another dialogue's state"]  # fmt: skip
     # A zero-initialised memory steers nothing: with only the state to go by, it answers like the base model.
     told = [
         [example["said"] for example in result[name]["examples"]] for name in ("TSW, state only", "base, no history")
     ]
     assert told[0] == told[1]
+    assert recall.row("1 fact", result).count("/") == 5 and "F1" in recall.row(suites.DATA_SUITES[0], result)
+
+
+@pytest.mark.parametrize("write", ["token", "message_mean"])
+def test_rows_are_written_as_one_conversation_after_the_other(tiny, write):
+    """Side by side with longer conversations, each row ends with the state it has alone, as the chat writes it."""
+    torch.manual_seed(0)
+    config = HFDeltaMemConfig(rank=4, alpha=8.0, output_init="base_slice", memory_write_granularity=write)
+    adapter = new_adapter(tiny.backbone, config).requires_grad_(False)
+    rows = [((("My dog is Rex.", "Fine."),),), ((("I live in Rome, in a flat.", "Yes."),), (("Hello", "Hi"),))]
+    states = recall.write_turns(tiny, adapter, rows)
+    for i, turns in enumerate(rows):
+        binding = Binding(adapter)
+        for ((user, reply),) in turns:
+            asked, answer = tiny.chat.message("user", user), tiny.chat.message("assistant", reply)
+            parts = [asked + answer] if write == "token" else [asked, answer]
+            past = None
+            for part in parts:
+                ids = torch.tensor([part])
+                binding.message_ids = torch.zeros_like(ids)
+                with torch.no_grad(), bind(tiny.backbone, binding):
+                    past = tiny.backbone(ids, past_key_values=past, use_cache=True).past_key_values
+        for name, state in binding.states.items():
+            # The reply's header reads the state before the question's write here, after it there.
+            torch.testing.assert_close(states[name][i], state[0], atol=1e-5 if write == "token" else 2e-2, rtol=1e-4)
+
+
+def test_the_command_writes_its_table(tiny_model_folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(recall, "vocabulary_words", lambda tokenizer: WORDS)
+    code = recall.main(["--model", str(tiny_model_folder), "--adapter", "--cases", "2", "--suites", "long", "not told",
+                        "--json", str(tmp_path / "r.json")])  # fmt: skip
+    out = capsys.readouterr().out
+    assert code == 0 and "| not told |" in out and "base, full history" in out
+    assert set(json.loads((tmp_path / "r.json").read_text())["suites"]) == {"1 fact in a long sentence", "not told"}
 
 
 def test_vocabulary_words_are_single_tokens(demo_model):

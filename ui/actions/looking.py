@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import gradio as gr
@@ -16,26 +15,11 @@ from ..panels import columns as columns_view
 from ..panels.memory import KINDS
 from ..stepping import branch_at
 from ..talk import take_back
-from .common import DRAW, MODEL, Page, Refused, excused, excused_steps
+from .common import DRAW, MODEL, Page, Refused, excused
 from .keeping import PRESS
 
-MEASURED = ("tokens", "influence")  # tabs whose figures need the step's trace
 # The last input tells whether the page is dark now: only the browser knows.
 SCHEME = "(...values) => [...values.slice(0, -1), document.body.classList.contains('dark')]"
-
-
-def wire_undo(page: Page) -> list:
-    """Connect the way back; returns the events after which the memory has changed."""
-
-    @excused
-    def undo(key):
-        workspace = page.registry.get(key)
-        with workspace.claim():
-            if take_back(workspace) is None:
-                raise Refused("There is no turn to take back: Reset empties the memory.")
-        return columns_view.draw(page.columns, workspace)
-
-    return [page.memory.undo.click(undo, page.key, page.columns.outputs, **MODEL)]
 
 
 def wire(page: Page, changes: list) -> None:
@@ -45,36 +29,32 @@ def wire(page: Page, changes: list) -> None:
     def maps_at(key, *place) -> Maps:
         return Maps(page.registry.get(key), Place(*place))
 
-    @excused_steps
+    @excused
     def newest(key, tab, *values):
         *place, dark = values
         maps = maps_at(key, *place)
         if maps.empty:
-            yield {panel.empty: gr.HTML(visible=True), panel.full: gr.Column(visible=False)}
-            return
+            return {panel.empty: gr.HTML(visible=True), panel.full: gr.Column(visible=False)}
         arm, _, layer, head, against = place
         maps = maps_at(key, arm, len(maps.shots[maps.place.arm]) - 1, layer, head, against)
         if not maps.workspace.seen:
             maps.workspace.seen = True
             maps = maps_at(key, arm, maps.place.turn, maps.strongest(), head, against)
-        yield {panel.empty: gr.HTML(visible=False), panel.full: gr.Column(visible=True), **_controls(maps)}
-        yield from _figures(maps, tab, dark)
+        shown = {panel.empty: gr.HTML(visible=False), panel.full: gr.Column(visible=True)}
+        return {**shown, **_controls(maps), **_figures(maps, tab, dark)}
 
-    @excused_steps
-    def moved(key, tab, *values):
+    def redraw(key, tab, *values):
         *place, dark = values
         maps = maps_at(key, *place)
-        if not maps.empty:
-            yield {panel.moment: maps.moment()}
-            yield from _figures(maps, tab, dark)
+        return {} if maps.empty else {panel.moment: maps.moment(), **_figures(maps, tab, dark)}
 
-    @excused_steps
+    moved = excused(redraw)
+
+    @excused
     def chosen_arm(key, tab, *values):
         *place, dark = values
         maps = maps_at(key, *place)
-        if not maps.empty:
-            yield _controls(maps)
-            yield from _figures(maps, tab, dark)
+        return {} if maps.empty else {**_controls(maps), **_figures(maps, tab, dark)}
 
     def _controls(maps: Maps) -> dict:
         """The places that there are to look at."""
@@ -89,11 +69,9 @@ def wire(page: Page, changes: list) -> None:
             panel.moment: maps.moment(),
         }
 
-    def _figures(maps: Maps, tab: str, dark: bool) -> Iterator[dict]:
+    def _figures(maps: Maps, tab: str, dark: bool) -> dict:
         """The figures of one tab: the others are drawn when their tab is opened."""
         look, shown, note = DARK if dark else LIGHT, {}, ""
-        if tab in MEASURED and not maps.measured:
-            yield {panel.notes[tab]: words.note("Measuring: the tokens of this step are read once more…")}
         for which in TABS[tab]:
             part = panel.figures[which]
             try:
@@ -107,12 +85,12 @@ def wire(page: Page, changes: list) -> None:
                 shown[part.table] = ""
                 shown[part.image] = "" if which == "tokens" else gr.Image(value=None, visible=False)
         pick = gr.Row(visible="layer" in TABS[tab] or "layer_change" in TABS[tab])
-        yield {**shown, panel.pick: pick, panel.notes[tab]: words.note(note)}
+        return {**shown, panel.pick: pick, panel.notes[tab]: words.note(note)}
 
     def opened(tab):
+        @excused
         def draw(key, *values):
-            yield {panel.tab: tab}
-            yield from moved(key, tab, *values)
+            return {panel.tab: tab, **redraw(key, tab, *values)}
 
         return draw
 
@@ -130,6 +108,14 @@ def wire(page: Page, changes: list) -> None:
                 raise Refused(str(error)) from None
 
         return make
+
+    @excused
+    def undo(key):
+        workspace = page.registry.get(key)
+        with workspace.claim():
+            if take_back(workspace) is None:
+                raise Refused("There is no turn to take back: Reset empties the memory.")
+        return columns_view.draw(page.columns, workspace)
 
     @excused
     def branch(key, *place):
@@ -163,3 +149,4 @@ def wire(page: Page, changes: list) -> None:
         for kind in KINDS:
             _download(part.files[kind], filed(which, kind), spot)
     _download(panel.branch, branch, spot)
+    panel.undo.click(undo, page.key, page.columns.outputs, **MODEL).then(newest, view, outputs, **drawn)

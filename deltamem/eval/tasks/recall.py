@@ -1,11 +1,9 @@
-"""The synthetic suites of deltamem.train.recall: facts told in earlier turns, values never seen in training."""
+"""The synthetic suites of deltamem.train.suites: facts told in earlier turns, values never seen in training."""
 
-import random
-
-from deltamem.train import recall as suites
-from deltamem.train.facts import Fact
-from deltamem.train.smalltalk import LINES
-from deltamem.train.words import Values, vocabulary_words
+from deltamem.runtime.chat import ChatFormat
+from deltamem.train import recall as train_recall
+from deltamem.train.suites import SUITES, Case, make_cases
+from deltamem.train.words import Values, vocabulary_pieces, vocabulary_words
 
 from ..items import Conversation, Item
 
@@ -17,25 +15,25 @@ def make(tokenizer, seed, cases=CASES):
 
     The values are words of the model's vocabulary, so the data differ between tokenizers.
     """
-    values = Values(vocabulary_words(tokenizer), "test")
+    values = Values(vocabulary_words(tokenizer), "test", vocabulary_pieces(tokenizer))
+    chat = ChatFormat(tokenizer)
     by_suite = []
-    for name, suite in suites.SUITES.items():
+    for name, suite in SUITES.items():
         conversations = []
-        rng = random.Random(seed)
-        for number, (facts, asked) in enumerate(suites.make_cases(suite, values, cases, seed)):
-            told = [fact.statement for fact in facts]
-            told += [" ".join(rng.sample(LINES, 3)) for _ in range(suite.between)]
-            messages = []
-            for text in told:
-                messages += [{"role": "user", "content": text}, {"role": "assistant", "content": suites.REPLY}]
-            item = Item(f"{name}/{number}", asked.question, [asked.answer, asked.value], name)
-            conversations.append(Conversation(item.id, messages, [item], told))
+        for number, case in enumerate(make_cases(suite, values, cases, seed, chat)):
+            exchanges = [exchange for turn in case.turns for exchange in turn]
+            messages = [
+                {"role": role, "content": text}
+                for exchange in exchanges
+                for role, text in zip(("user", "assistant"), exchange, strict=True)
+            ]
+            item = Item(f"{name}/{number}", case.question, [*case.answers], name)
+            conversations.append(Conversation(item.id, messages, [item], [user for user, _ in exchanges]))
         by_suite.append(conversations)
     return [case for together in zip(*by_suite, strict=True) for case in together]  # so that a first part has all
 
 
 def score(item, answer):
     """(the answer, scores): exact when it is the full sentence or the value alone."""
-    answer_gold, value = item.golds
-    exact, holds = suites.scores(answer, Fact("", value, "", item.question, answer_gold))
-    return answer.strip(), {"exact": float(exact), "contains": float(holds)}
+    exact, holds, _ = train_recall.scores(answer, Case((), item.question, tuple(item.golds), item.golds[-1]))
+    return answer.strip(), {"exact": exact, "contains": holds}

@@ -1,0 +1,17 @@
+"""Bounded memory in training: layers that keep only their input and run again in the backward pass."""
+
+from torch import nn
+
+from .attach import hook_backbone
+from .hooks import replayed_pass
+
+
+def checkpoint_layers(model: nn.Module) -> None:
+    """Turn the backbone's gradient checkpointing on, memory included; it acts while the backbone is in train mode.
+
+    A layer that runs again comes back to the pass it belongs to: same states before, same plan, nothing written twice.
+    """
+    hook_backbone(model).replays = True
+    model.gradient_checkpointing_enable(
+        gradient_checkpointing_kwargs={"use_reentrant": False, "context_fn": replayed_pass}
+    )

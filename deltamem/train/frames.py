@@ -1,0 +1,135 @@
+"""What surrounds facts and questions: lead-ins, long sentences, corrections, and answers to what was never told.
+
+Slots: {q} a question, {z} what is sought, {t} a statement, {old} the value before a correction.
+"""
+
+import random
+import re
+
+QUESTION_FRAMES = (
+    "Quick question: {q}", "Hey, {q}", "So, {q}", "Now, {q}", "One question: {q}", "Please answer: {q}", "Thanks. {q}",
+    "Let me test you: {q}", "Okay, and {q}", "{q} Please tell me.", "{q} I can't remember.", "Wait, {q}", "And {q}",
+    "{q} Think about what I told you.", "I have a question. {q}", "Hmm, {q}", "Sorry, {q}", "{q} Thanks!",
+    "From what I told you: {q}", "Earlier I told you something. {q}", "{q} You should know this.", "By the way, {q}",
+    "Just checking: {q}", "Let's see what you remember. {q}", "My next question: {q}", "Going back a bit, {q}",
+    "Alright. {q}", "{q} I told you before.", "Do you know this one? {q}", "Great! {q}", "Tell me, {q}", "Well, {q}",
+    "I wonder, {q}", "Could you answer this? {q}", "According to what I said, {q}", "Last question: {q}", "Okay. {q}",
+)  # fmt: skip
+SOUGHT_FRAMES = (
+    "Tell me {z}.", "Please tell me {z}.", "Do you remember {z}?", "Do you know {z}?", "Can you tell me {z}?",
+    "Could you tell me {z}?", "I need to know {z}.", "I forgot {z}.", "Repeat {z}, please.", "Let me know {z}.",
+    "I would like to know {z}.", "Look up {z}.", "Have I told you {z}?", "Would you tell me {z}?", "Say {z} again.",
+    "I want to hear {z}.", "Do you still know {z}?", "Did I mention {z}?", "Help me, I forgot {z}.", "Try to say {z}.",
+    "Please repeat {z}.", "I cannot remember {z}.", "Find {z}.", "Answer this: {z}?", "You know {z}, right?",
+    "Please state {z}.", "I'm looking for {z}.", "Check {z} for me.", "Show me {z}.", "Write {z}.", "{z}?",
+    "{z}, please.", "Any idea about {z}?", "What about {z}?", "Give me {z}.", "I was wondering about {z}.",
+    "Do you have {z}?", "Are you able to tell me {z}?", "Now I need {z}.", "I'd like to hear {z} once more.",
+    "Do you happen to know {z}?", "What did I say about {z}?", "Which one was it, {z}?", "Name {z}.",
+    "It slipped my mind: {z}?", "You surely remember {z}.", "I told you {z}, didn't I?", "Mind telling me {z}?",
+    "Be so kind and tell me {z}.", "My question is about {z}.", "Bring up {z}.", "Let's talk about {z}.",
+)  # fmt: skip
+
+CORRECTIONS = (
+    "Actually, {t}", "Correction: {t}", "Sorry, I was wrong. {t}", "Update: {t}", "I have to correct myself: {t}",
+    "It is not {old} any more. {t}", "Forget {old}. {t}", "That has changed. {t}", "Not {old}: {t}",
+    "I made a mistake before, {t}", "{t} It used to be {old}.", "Things are different now. {t}", "No, wait. {t}",
+    "I changed my mind: {t}", "Earlier I said {old}, but {t}", "News: {t}", "Since today, {t}", "{t} Not {old}.",
+    "{t} Please forget what I said before.", "Now {t}", "From today on, {t}", "Please note the change: {t}",
+    "{old} is no longer right. {t}", "It was {old}, but now {t}", "{t} I was mistaken before.",
+)  # fmt: skip
+CORRECTIONS_TEST = ("Let me fix that: {t}", "I said {old}, which is out of date. {t}", "Scratch that, {t}")
+
+# A statement in the middle of a longer sentence; {t} begins in lower case where a sentence goes on.
+LONG = (
+    "When I came home last night, I suddenly remembered that {t}",
+    "I was on the phone for an hour and told everyone that {t}", "You may find this strange, but {t}",
+    "Because so many people have asked me about it lately, I will say it once: {t}",
+    "After a long day at the office and a slow ride home, I just want to say that {t}", "As far as I know, {t}",
+    "It took us quite a while to get there, but {t}", "My neighbor was very surprised to hear that {t}",
+    "Before we talk about anything else, you should know that {t}",
+    "While we were waiting for the bus, I mentioned that {t}",
+    "I have been meaning to write to you for weeks now, mostly to let you know that {t}",
+    "If I remember correctly, {t}", "There is a lot going on at the moment, and on top of it all {t}",
+    "In case anyone asks you about it later, {t}",
+    "Last weekend, when the whole family sat around the table, we talked about how {t}", "Believe it or not, {t}",
+    "I don't think that I have ever told you this, but {t}", "For reasons that I will explain another time, {t}",
+    "The funny thing is that {t}", "What I really wanted to tell you is that {t}", "It is true that {t}",
+    "We had a long talk about it yesterday and agreed that {t}", "Just between the two of us, {t}", "I guess {t}",
+    "One thing that people who know me well would tell you is that {t}",
+    "At the end of a rather busy week, I can say that {t}",
+)  # fmt: skip
+TAILS = (
+    ", which makes me happy", ", as you may already know", ", although it was not planned",
+    ", and it has been like that for years", ", if that is of any use to you", ", and I would not want to change it",
+    ", which is nice", ", at least for now", ", and everybody around here knows it", ", to be honest",
+    ", and that is all there is to say", ", in case you were wondering", ", which surprised a lot of people",
+    ", and I am quite proud of it", ", of course", ", even though some of my friends did not believe it at first",
+    ", so please keep it in mind for later",
+)  # fmt: skip
+JOINS = (
+    " and ",
+    ", and ",
+    ", while ",
+    "; ",
+    ", and also ",
+    ". Also, ",
+    ". Besides, ",
+    ". And ",
+    ". ",
+    ". ",
+    ". ",
+    ", but ",
+)
+
+UNTOLD = "You have not told me that."
+
+
+def capital(text: str) -> str:
+    """The text with its first letter in upper case."""
+    return text[:1].upper() + text[1:]
+
+
+def casual(rng: random.Random, text: str) -> str:
+    """The text as people type it: now and then without a capital at the start or a mark at the end."""
+    draw = rng.random()
+    if draw < 0.1:
+        text = lower_start(text)
+    if 0.05 < draw < 0.15 and text[-1:] in ".?":
+        text = text[:-1]
+    return text
+
+
+def lower_start(text: str) -> str:
+    """A sentence as it goes on in another: lower case unless it starts with a name or "I"."""
+    return text[0].lower() + text[1:] if re.match(r"(The|My|Our|We|You|It|As|In|On|They|There|Did|What|Which|Who|Where|"
+                                                  r"When|How|Do|Does|Is|Are|For|To|Most|Today|Among|People|Use|Please|"
+                                                  r"From|Room|Note|Don't)\b", text) else text  # fmt: skip
+
+
+def in_frame(frame: str, text: str, old: str = "") -> str:
+    """The frame with the statement or question in it; in the middle of a sentence it starts in lower case."""
+    slot = "{q}" if "{q}" in frame else "{t}"
+    before = frame.partition(slot)[0].rstrip()
+    inside = bool(before) and not before.endswith((".", "!", "?"))
+    return capital(frame.replace(slot, lower_start(text) if inside else text).replace("{old}", old))
+
+
+def long_sentence(rng: random.Random, statement: str) -> str:
+    """The statement inside a longer sentence."""
+    draw = rng.random()
+    text = in_frame(rng.choice(LONG), statement) if draw < 0.75 else statement
+    if draw > 0.45 and text.endswith("."):
+        text = text[:-1] + rng.choice(TAILS) + "."
+    return text
+
+
+def joined(rng: random.Random, statements: list[str]) -> str:
+    """Several statements as one text, some of them in one sentence."""
+    text = statements[0]
+    for following in statements[1:]:
+        join = rng.choice(JOINS)
+        if not text.endswith("."):
+            join = " "
+        goes_on = not join.endswith(". ") and join != " "
+        text = (text[:-1] if join != " " else text) + join + (lower_start(following) if goes_on else following)
+    return text

@@ -1,0 +1,96 @@
+"""From options to a trained adapter: data, adapter, loop, record."""
+
+import random
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+
+from deltamem.core import HFDeltaMemConfig, checkpoint_layers, new_adapter, read_adapter, write_adapter
+from deltamem.runtime import load_model
+
+from .batches import Batches
+from .episodes import Episodes, ordinary_prompts
+from .layers import trained
+from .loop import Trainer
+from .options import Options
+from .recall import sample
+from .record import finish_record, start_record
+from .replies import ordinary_pairs
+from .smalltalk import SmallTalk
+from .sources import read_dialogues, read_passages
+from .start import started_from
+from .step import ChatStep
+from .words import Values, vocabulary_pieces, vocabulary_words
+
+
+def adapter_config(options: Options) -> HFDeltaMemConfig:
+    """The configuration of a fresh adapter."""
+    return HFDeltaMemConfig(
+        rank=options.rank,
+        alpha=2.0 * options.rank,
+        beta_bias_init=options.beta_bias,
+        num_state_heads=options.states,
+        memory_write_granularity=options.write,
+        output_init="base_slice",
+        delta_heads=tuple(options.heads),
+        target_layers=options.layers,
+    )
+
+
+def make_adapter(options: Options, backbone):
+    """A fresh adapter, or one that starts from a trained one, ready to be trained."""
+    torch.manual_seed(options.seed)
+    config = adapter_config(options)
+    if options.start_from:
+        return trained(started_from(read_adapter(options.start_from, backbone), config, backbone))
+    return trained(new_adapter(backbone, config))
+
+
+def make_episodes(options: Options, model) -> Episodes:
+    """The conversations of a training."""
+    talk = SmallTalk(options.talk)
+    values = Values(vocabulary_words(model.tokenizer), "train", vocabulary_pieces(model.tokenizer))
+    prompts = ordinary_prompts(random.Random(f"ordinary {options.seed}"), values, talk, options.ordinary)
+    return Episodes(
+        values,
+        talk,
+        ordinary_pairs(model.backbone, model.chat, prompts),
+        options.most_facts,
+        read_dialogues(options.dialogues) if options.dialogues else [],
+        read_passages(options.passages) if options.passages else [],
+        by_message=options.write != "token",
+    )
+
+
+def train(options: Options, out: Path, resume: bool = False) -> None:
+    """Train, and leave checkpoint, log.jsonl, run.json, curves.png and adapter/ in `out`. Raises DeltaMemError."""
+    accelerator = Accelerator()
+    model = load_model(options.model, adapter=None, device=str(accelerator.device))
+    adapter = make_adapter(options, model.backbone)
+    settings = options.settings
+    batches = Batches(
+        model.chat,
+        make_episodes(options, model),
+        settings.steps,
+        settings.seed,
+        begin=1.0 if options.start_from else 0.0,
+        share=options.batch_share,
+        part=(accelerator.process_index, accelerator.num_processes),
+    )
+    if options.checkpoint_layers:
+        checkpoint_layers(model.backbone)
+        model.backbone.train()
+    trainer = Trainer(
+        ChatStep(model.backbone, adapter), batches, settings, out, model.backbone, accelerator,
+        sample=lambda: sample(model, adapter, options.cases),
+        saved=lambda: write_adapter(adapter, out / "adapter", torch.float16, pt=False),
+    )  # fmt: skip
+    if resume:
+        trainer.resume()
+    if accelerator.is_main_process:
+        start_record(out, options, model, batches)
+    trainer.run(workers=options.workers, sample_every=options.sample_every, minutes=options.minutes)
+    if accelerator.is_main_process:
+        finish_record(out, trainer.step)
+    accelerator.end_training()

@@ -1,0 +1,124 @@
+"""Real dialogues and passages for training and the recall test, read from files that the project does not hold.
+
+Schema-Guided Dialogue as JSON lines (turns and final slot values), QASPER and SQuAD in their published JSON. Plain or
+.gz. The hub names are google-research-datasets/schema_guided_dstc8, allenai/qasper and rajpurkar/squad_v2.
+"""
+
+import gzip
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from .checkpoint import TrainingError
+
+SLOT_QUESTIONS = (
+    "What is the {n}?", "What {n} did I mention?", "Which {n} was it?", "Tell me the {n}.", "Do you know the {n}?",
+    "What was the {n}?", "What {n} did I choose?", "Which {n} do I want?", "What did I say about the {n}?",
+    "The {n}?", "What {n} was agreed on?", "Can you tell me the {n}?", "What is the {n} of the {d}?",
+    "Which {n} is set for the {d}?",
+)  # fmt: skip
+SLOT_QUESTION_TEST = "Which {n} did I ask for?"
+
+
+@dataclass(frozen=True)
+class Document:
+    """exchanges: (user, reply) pairs; a passage is one. questions: (wordings of a question, answer) pairs."""
+
+    exchanges: tuple[tuple[str, str], ...]
+    questions: tuple[tuple[tuple[str, ...], str], ...]
+
+
+def _open(path: Path):
+    try:
+        return gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else open(path, encoding="utf-8")
+    except OSError as error:
+        raise TrainingError(f"{path} cannot be read ({error.strerror}); give the path of the data file.") from error
+
+
+def _named(path: Path, row: str, make):
+    """make(), with whatever a malformed row raises turned into one sentence that names it."""
+    try:
+        return make()
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+        raise TrainingError(f"{path}, {row}: not in the expected form ({error!r}); remove or repair it.") from error
+
+
+def read_dialogues(path: str | Path, test: bool = False) -> list[Document]:
+    """Dialogues of a Schema-Guided Dialogue file, questions made from their slots. Raises TrainingError."""
+    path, documents = Path(path), []
+    with _open(path) as file:
+        for number, line in enumerate(file, 1):
+            if line.strip():
+                documents.append(_named(path, f"line {number}", lambda line=line: _dialogue(json.loads(line), test)))
+    if not documents:
+        raise TrainingError(f"{path} holds no dialogue.")
+    return [document for document in documents if document.questions]
+
+
+def _dialogue(row: dict, test: bool) -> Document:
+    lines = [turn["utterance"] for turn in row["turns"]]
+    exchanges = tuple(zip(lines[::2], lines[1::2], strict=False))
+    said = " ".join(lines).lower()
+    questions = []
+    for service, slots in row["final_slot_values"].items():
+        domain = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", service.partition("_")[0]).lower().removesuffix("s")
+        for slot, spoken in slots.items():
+            value = next((value for value in spoken if value.lower() in said), None)
+            if value is None or value in ("True", "False", "dontcare"):
+                continue
+            templates = (SLOT_QUESTION_TEST,) if test else SLOT_QUESTIONS
+            wordings = tuple(text.format(n=slot.replace("_", " "), d=domain) for text in templates)
+            questions.append((wordings, value))
+    return Document(exchanges, tuple(questions))
+
+
+def read_passages(path: str | Path, most_words: int = 170) -> list[Document]:
+    """Passages with questions whose answer stands in them, from QASPER or SQuAD. Raises TrainingError."""
+    path = Path(path)
+    with _open(path) as file:
+        try:
+            data = json.load(file)
+        except ValueError as error:
+            raise TrainingError(f"{path} is not JSON ({error}).") from error
+    if "data" in data:
+        documents = [
+            document
+            for number, article in enumerate(data["data"], 1)
+            for document in _named(path, f"article {number}", lambda article=article: _squad(article, most_words))
+        ]
+    else:
+        documents = [
+            document
+            for key, paper in data.items()
+            for document in _named(path, f"paper {key}", lambda paper=paper: _qasper(paper, most_words))
+        ]
+    if not documents:
+        raise TrainingError(f"{path} holds no passage with a question that its text answers.")
+    return documents
+
+
+def _squad(article: dict, most_words: int) -> list[Document]:
+    documents = []
+    for paragraph in article["paragraphs"]:
+        text = paragraph["context"]
+        pairs = tuple(
+            ((qa["question"].strip(),), qa["answers"][0]["text"]) for qa in paragraph["qas"] if qa.get("answers")
+        )
+        if pairs and len(text.split()) <= most_words:
+            documents.append(Document(((text, ""),), pairs))
+    return documents
+
+
+def _qasper(paper: dict, most_words: int) -> list[Document]:
+    """One document for each paragraph that is the evidence of a short extracted answer."""
+    found: dict[str, list] = {}
+    for qa in paper["qas"]:
+        for entry in qa["answers"]:
+            answer = entry["answer"]
+            span = next((span for span in answer["extractive_spans"] if len(span.split()) <= 8), None)
+            text = next((text for text in answer["evidence"] if span and span in text), None)
+            if text and len(text.split()) <= most_words:
+                found.setdefault(text, []).append(((qa["question"].strip(),), span))
+                break
+    return [Document(((text, ""),), tuple(pairs)) for text, pairs in found.items()]

@@ -1,0 +1,104 @@
+"""One training step's loss: the passes of a batch of conversations, turn after turn, only the state carried over."""
+
+import sys
+from contextlib import contextmanager
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+from deltamem.core.binding import Binding, bind
+from deltamem.core.plan import Plan
+
+from .batches import Slot
+from .layers import TurnSegments
+
+ATTENTION = "deltamem_causal"
+
+
+def _causal_attention(module, query, key, value, attention_mask, dropout=0.0, scaling=None, **kwargs):
+    """Causal attention without a mask: padding stands on the right, where causality hides it."""
+    out = F.scaled_dot_product_attention(
+        query, key, value, is_causal=True, scale=scaling, enable_gqa=query.shape[1] != key.shape[1]
+    )
+    return out.transpose(1, 2).contiguous(), None
+
+
+ALL_ATTENTION_FUNCTIONS.register(ATTENTION, _causal_attention)
+
+
+@contextmanager
+def causal_attention(backbone):
+    """Inside, the backbone attends causally and makes no masks (which also look at values, as no graph may)."""
+    config = backbone.config.get_text_config()
+    before = config._attn_implementation
+    config._attn_implementation = ATTENTION
+    try:
+        yield
+    finally:
+        config._attn_implementation = before
+
+
+def fuse(backbone) -> None:
+    """Compile what consists of many small kernels and carries no hooks: norms, MLPs and rotary embeddings."""
+    torch._dynamo.config.recompile_limit = 64
+    for module in backbone.modules():
+        if type(module).__name__.endswith(("RMSNorm", "MLP")):
+            module.compile(dynamic=True)
+    for file in {sys.modules[type(module).__module__] for module in backbone.modules()}:
+        rotary = getattr(file, "apply_rotary_pos_emb", None)
+        if rotary is not None and not hasattr(rotary, "_torchdynamo_orig_callable"):
+            file.apply_rotary_pos_emb = torch.compile(rotary, dynamic=True)
+
+
+def turn_plan(slot: Slot, by_message: bool) -> Plan:
+    """What one turn reads and writes: its tokens one by one, or its two messages."""
+    invalid = ~slot.valid[..., None]
+    if not by_message:
+        return Plan(True, invalid, slot.valid)
+    place = torch.arange(slot.ids.shape[1], device=slot.ids.device)
+    asked, first = slot.spans[:, :1], slot.spans[:, 1:]
+    members = torch.stack((place < asked, (place >= asked) & slot.valid), dim=1)  # [B, 2, T]
+    counts = members.sum(dim=-1, keepdim=True)
+    segments = TurnSegments(members / counts.clamp_min(1), counts.squeeze(-1) > 0, place >= first)
+    return Plan(True, invalid, segments=segments)
+
+
+class ChatStep(nn.Module):
+    """Mean cross-entropy of the learnt reply tokens of a batch of conversations.
+
+    The adapter is its only registered part: what is trained, and what processes keep equal among them.
+    """
+
+    def __init__(self, backbone, adapter):
+        super().__init__()
+        self.adapter = adapter
+        self._backbone = (backbone,)  # in a tuple: not a submodule
+
+    def forward(self, slots: list[Slot]) -> Tensor:
+        backbone, layers = self._backbone[0], self.adapter.layers.values()
+        if backbone.device.type == "cuda" and backbone.dtype == torch.bfloat16:
+            for layer in layers:
+                layer.begin_step(backbone.dtype)
+        try:
+            return self._loss(backbone, slots)
+        finally:
+            for layer in layers:
+                layer.end_step()
+
+    def _loss(self, backbone, slots: list[Slot]) -> Tensor:
+        by_message = self.adapter.config.memory_write_granularity != "token"
+        binding = Binding(self.adapter)
+        total, count = 0.0, 0
+        for slot in slots:
+            binding.plan = turn_plan(slot, by_message)
+            with causal_attention(backbone), bind(backbone, binding):
+                hidden = backbone.base_model(input_ids=slot.ids, use_cache=False).last_hidden_state
+            if slot.targets is None:
+                continue
+            picked = hidden.gather(1, slot.positions[..., None].expand(-1, -1, hidden.shape[-1]))
+            logits = backbone.get_output_embeddings()(picked).float()
+            total = total + F.cross_entropy(logits.flatten(0, 1), slot.targets.flatten(), reduction="sum")
+            count = count + (slot.targets >= 0).sum()
+        return total / count

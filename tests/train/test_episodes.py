@@ -1,0 +1,99 @@
+"""Conversations: what is asked was told, the newer value counts, and what was not told is answered so."""
+
+import random
+import re
+
+import pytest
+
+from deltamem.train.episodes import LAYOUTS, Episodes
+from deltamem.train.facts import EVERYDAY, corrected, make_fact
+from deltamem.train.frames import CORRECTIONS_TEST, UNTOLD, in_frame, joined, long_sentence
+from deltamem.train.smalltalk import SmallTalk
+from deltamem.train.sources import Document
+from deltamem.train.words import Values
+
+from .test_facts import WORDS
+
+DIALOGUE = Document(
+    (("I want a table in Napa.", "For when?"), ("At 7 pm.", "Booked.")),
+    ((("What is the city?",), "Napa"), (("What is the time?",), "7 pm")),
+)
+PASSAGE = Document((("Fossils of the Cambrian were found in Canada.", ""),), ((("Where were they found?",), "Canada"),))
+
+
+@pytest.fixture(scope="module")
+def episodes():
+    values = Values(WORDS, "train")
+    return Episodes(values, SmallTalk(), [("Hello", "Hello to you")], 8, [DIALOGUE], [PASSAGE])
+
+
+def said(turn):
+    return " ".join([*(text for exchange in turn.before for text in exchange), turn.user, turn.reply])
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_what_is_answered_was_said_before(episodes, name):
+    for seed in range(25):
+        turns = episodes.make(random.Random(seed), LAYOUTS[name])
+        assert len(turns) == len(LAYOUTS[name].slots)
+        told = ""
+        for turn, kind in zip(turns, LAYOUTS[name].slots, strict=True):
+            if turn is None:
+                continue
+            if kind == "A" and turn.learned and turn.whole and turn.reply != UNTOLD:
+                value = turn.reply.rstrip(".").split()[-1].lower()
+                assert value in (told + turn.user).lower() or turn.user in told or "Okay" in turn.reply or told
+            told += " " + said(turn)
+
+
+def test_a_question_for_a_corrected_fact_is_answered_with_the_newer_value():
+    rng, values = random.Random(5), Values(WORDS, "train")
+    for _ in range(200):
+        fact = make_fact(rng, values, "train", families=EVERYDAY)
+        newer = corrected(rng, values, fact, "train")
+        assert newer.key == fact.key and newer.value != fact.value and newer.question == fact.question
+        assert newer.value.lower() in newer.statement.lower() and newer.value in newer.answer
+
+
+def test_nothing_told_is_answered_so(episodes):
+    from deltamem.train.episodes import Told
+
+    turns = [episodes._ask(random.Random(seed), Told()) for seed in range(40)]
+    assert {turn.reply for turn in turns} <= {UNTOLD, "Hello to you"}
+    assert any(turn.reply == UNTOLD for turn in turns)
+
+
+def test_what_was_not_told_is_no_key_of_what_was(episodes):
+    from deltamem.train.episodes import Told
+
+    for seed in range(60):
+        rng, told = random.Random(seed), Told()
+        fact = episodes._fact(rng, told)
+        assert episodes._unknown(rng, told) != fact.question
+
+
+def test_message_memories_get_one_exchange_a_pass():
+    values = Values(WORDS, "train")
+    episodes = Episodes(values, SmallTalk(), [], 8, [DIALOGUE], [PASSAGE], by_message=True)
+    for seed in range(60):
+        for name in ("dense", "talk"):
+            turns = episodes.make(random.Random(seed), LAYOUTS[name])
+            assert all(turn is None or not turn.before for turn in turns)
+
+
+def test_the_same_seed_makes_the_same_conversation(episodes):
+    for name in LAYOUTS:
+        assert episodes.make(random.Random(3), LAYOUTS[name]) == episodes.make(random.Random(3), LAYOUTS[name])
+
+
+def test_frames_lose_no_value():
+    rng, values = random.Random(1), Values(WORDS, "train")
+    facts = [make_fact(rng, values, "train", families=EVERYDAY) for _ in range(300)]
+    for fact in facts:
+        assert fact.value.lower() in long_sentence(rng, fact.statement).lower()
+        assert not re.search(r"{\w+}", fact.statement + fact.question + fact.answer)
+        for frame in CORRECTIONS_TEST:
+            assert fact.value.lower() in in_frame(frame, fact.statement, old="old").lower()
+    for some in zip(facts[::3], facts[1::3], facts[2::3], strict=True):
+        text = joined(rng, [fact.statement for fact in some]).lower()
+        assert all(fact.value.lower() in text for fact in some)

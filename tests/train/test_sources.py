@@ -1,0 +1,99 @@
+"""Real dialogues and passages: read in their published forms, a bad row is named."""
+
+import gzip
+import json
+
+import pytest
+
+from deltamem.train.checkpoint import TrainingError
+from deltamem.train.sources import SLOT_QUESTION_TEST, SLOT_QUESTIONS, read_dialogues, read_passages
+
+DIALOGUE = {
+    "dialogue_id": "1",
+    "services": ["RentalCars_1"],
+    "turns": [
+        {"speaker": "USER", "utterance": "A car in Anaheim, please."},
+        {"speaker": "SYSTEM", "utterance": "From when?"},
+        {"speaker": "USER", "utterance": "From March 6th."},
+        {"speaker": "SYSTEM", "utterance": "Done."},
+    ],
+    "final_slot_values": {
+        "RentalCars_1": {"pickup_city": ["Anaheim"], "pickup_date": ["6th of March", "March 6th"], "add": ["True"]}
+    },
+}
+QASPER = {
+    "p1": {
+        "title": "T",
+        "qas": [
+            {
+                "question": "Which corpus?",
+                "answers": [{"answer": {"extractive_spans": ["the PTB"], "evidence": ["We use the PTB."]}}],
+            },
+            {"question": "Why?", "answers": [{"answer": {"extractive_spans": [], "evidence": ["We use the PTB."]}}]},
+        ],
+    }
+}
+SQUAD = {
+    "data": [
+        {
+            "title": "A",
+            "paragraphs": [
+                {
+                    "context": "The tower is 80 m high.",
+                    "qas": [
+                        {"question": "How high?", "answers": [{"text": "80 m"}]},
+                        {"question": "How old?", "answers": []},
+                    ],
+                }
+            ],
+        }
+    ]
+}
+
+
+def write(path, text):
+    opener = gzip.open if path.suffix == ".gz" else open
+    with opener(path, "wt", encoding="utf-8") as file:
+        file.write(text)
+    return path
+
+
+@pytest.mark.parametrize("name", ["sgd.jsonl", "sgd.jsonl.gz"])
+def test_slots_become_questions_with_the_form_that_was_said(tmp_path, name):
+    (document,) = read_dialogues(write(tmp_path / name, json.dumps(DIALOGUE) + "\n\n"))
+    assert document.exchanges[1] == ("From March 6th.", "Done.")
+    answers = dict(zip([wordings[0] for wordings, _ in document.questions], ["Anaheim", "March 6th"], strict=True))
+    assert answers == {"What is the pickup city?": "Anaheim", "What is the pickup date?": "March 6th"}
+    assert any("rental car" in text for text in document.questions[0][0])
+
+
+def test_the_test_wording_is_not_a_training_wording(tmp_path):
+    (document,) = read_dialogues(write(tmp_path / "d.jsonl", json.dumps(DIALOGUE)), test=True)
+    assert document.questions[0][0] == ("Which pickup city did I ask for?",)
+    assert SLOT_QUESTION_TEST not in SLOT_QUESTIONS
+
+
+@pytest.mark.parametrize("data", [QASPER, SQUAD])
+def test_passages_hold_their_answers(tmp_path, data):
+    (document,) = read_passages(write(tmp_path / "p.json", json.dumps(data)))
+    ((wordings, answer),) = document.questions
+    assert answer in document.exchanges[0][0] and len(wordings) == 1
+
+
+def test_bad_files_are_named(tmp_path):
+    broken = write(tmp_path / "d.jsonl", json.dumps(DIALOGUE) + "\n" + json.dumps({"turns": []}))
+    with pytest.raises(TrainingError, match=r"d\.jsonl, line 2"):
+        read_dialogues(broken)
+    with pytest.raises(TrainingError, match=r"line 1"):
+        read_dialogues(write(tmp_path / "n.jsonl", "not json"))
+    for read in (read_dialogues, read_passages):
+        with pytest.raises(TrainingError, match="cannot be read"):
+            read(tmp_path / "absent.json")
+    with pytest.raises(TrainingError, match="holds no dialogue"):
+        read_dialogues(write(tmp_path / "empty.jsonl", ""))
+    with pytest.raises(TrainingError, match="not JSON"):
+        read_passages(write(tmp_path / "empty.json", ""))
+    with pytest.raises(TrainingError, match="paper p2"):
+        read_passages(write(tmp_path / "q.json", json.dumps({"p2": {"qas": [{}]}})))
+    with pytest.raises(TrainingError, match="no passage"):
+        read_passages(write(tmp_path / "none.json", json.dumps({"data": []})))
