@@ -25,6 +25,7 @@ from .registry import Full, Registry
 from .workspace import Workspace
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples" / "transcripts"
+SWEEP_S = 60  # between two looks for pages that nobody uses any more
 WAITING = 64  # events that may wait in the queue; more are told to come back
 CACHE_S = (600, 3600)  # look every ten minutes for shown files that are older than an hour
 
@@ -44,6 +45,7 @@ def build_page(
     """
     device = Device(model, lend)
     registry = registry or Registry(lambda: Workspace(model, device))
+    registry.sweep_every(SWEEP_S)
     shown = gallery(examples)
     with gr.Blocks(title="δ-mem playground", analytics_enabled=False, fill_width=True, delete_cache=CACHE_S) as page:
         key = gr.State(None)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import secrets
 import threading
 import time
+import weakref
 from collections.abc import Callable
 
 from .workspace import Workspace
@@ -71,8 +72,29 @@ class Registry:
                 self._places[key] = (found[0], self._clock())
         _close(dropped)
         if not found:
-            raise Gone("This page was unused for so long that its session was dropped: reload the page to start anew.")
+            raise Gone(
+                "This page was unused for so long that its session was dropped: reload the page to start anew, and "
+                "load the session’s file if you saved it."
+            )
         return found[0]
+
+    def sweep(self) -> None:
+        """Drop what is unused for too long, as every use of the registry does."""
+        with self._lock:
+            dropped = self._sweep()
+        _close(dropped)
+
+    def sweep_every(self, seconds: float) -> None:
+        """Sweep also while nobody uses the registry, for as long as there is one."""
+        wake, here = threading.Event(), weakref.ref(self, lambda _: wake.set())
+
+        def run():
+            while not wake.wait(seconds):
+                if registry := here():
+                    registry.sweep()
+                del registry
+
+        threading.Thread(target=run, daemon=True).start()
 
     def close_page(self, page: str) -> None:
         """Drop the workspace that was opened for a page; unknown pages are ignored."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import secrets
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -168,9 +170,17 @@ class Workspace:
 
     @property
     def folder(self) -> Path:
-        """A private folder for files that are offered for download; made at first use, gone with the page."""
+        """A private folder for files that are offered for download; made at first use, gone with the page.
+
+        It lies where Gradio serves files from, under a name that nobody can guess: files from elsewhere would be
+        copied there, under names that follow from their contents, and stay when the page is gone.
+        """
         if self._folder is None:
-            self._folder = tempfile.TemporaryDirectory(prefix="deltamem-page-", ignore_cleanup_errors=True)
+            served = Path(os.environ.get("GRADIO_TEMP_DIR") or Path(tempfile.gettempdir(), "gradio"))
+            served.mkdir(parents=True, exist_ok=True)
+            self._folder = tempfile.TemporaryDirectory(
+                prefix=f"{secrets.token_urlsafe(24)}-", dir=served, ignore_cleanup_errors=True
+            )
         return Path(self._folder.name)
 
     def claim(self):

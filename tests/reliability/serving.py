@@ -1,9 +1,11 @@
 """The real app in a process of its own, on the tiny model, and plain HTTP clients for it."""
 
+import json
 import queue
 import subprocess
 import sys
 import threading
+import uuid
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,3 +79,65 @@ def client(address, user=None):
         answer = one.post("/login", data={"username": user[0], "password": user[1]})
         assert answer.status_code == 200, answer.text
     return one
+
+
+def event(config, target):
+    """Index of the event that a component starts first. config: the page's; target: its elem_id."""
+    number = next(one["id"] for one in config["components"] if one["props"].get("elem_id") == target)
+    return next(one["id"] for one in config["dependencies"] if any(t[0] == number for t in one["targets"]))
+
+
+def join(one, index, data, page=None):
+    """Start an event as a browser does: (HTTP status, the messages it answers with)."""
+    page = page or uuid.uuid4().hex
+    body = {"data": data, "fn_index": index, "session_hash": page, "event_data": None, "trigger_id": None}
+    answer = one.post("/gradio_api/queue/join", json=body)
+    if answer.status_code != 200:
+        return answer.status_code, [answer.json()]
+    wanted, found = answer.json()["event_id"], []
+    with one.stream("GET", "/gradio_api/queue/data", params={"session_hash": page}) as lines:
+        for line in lines.iter_lines():
+            if line.startswith("data:"):
+                found.append(json.loads(line[5:]))
+                ended = found[-1]["msg"] == "process_completed" and found[-1]["event_id"] == wanted
+                if ended or found[-1]["msg"] == "close_stream":
+                    break
+    return 200, found
+
+
+class Visitor:
+    """A page that is open in somebody's browser, as the server sees it. name: what the browser calls the page."""
+
+    def __init__(self, address, config):
+        self.config, self.name = config, uuid.uuid4().hex
+        self.client = client(address)
+        self._alive = threading.Event()
+        self._left = threading.Event()
+        self._heart = threading.Thread(target=self._beat, args=(address,), daemon=True)
+        self._heart.start()
+        self._alive.wait(60)
+        opening = next(one["id"] for one in config["dependencies"] if one["targets"][0][1] == "load")
+        join(self.client, opening, [], self.name)
+
+    def inputs(self, index, changes):
+        """What an event is sent: the components' values at the start, and changes by elem_id."""
+        components = {one["id"]: one["props"] for one in self.config["components"]}
+        numbers = next(one["inputs"] for one in self.config["dependencies"] if one["id"] == index)
+        return [changes.get(components[n].get("elem_id"), components[n].get("value")) for n in numbers]
+
+    def leave(self):
+        """Close the tab."""
+        self._left.set()
+        self._heart.join(60)
+
+    def _beat(self, address):
+        with client(address).stream("GET", f"/gradio_api/heartbeat/{self.name}") as lines:
+            for _ in lines.iter_raw():
+                self._alive.set()
+                if self._left.wait(0.05):
+                    return
+
+
+def press(visitor, index, changes=None):
+    """The messages of one event of a visitor's page."""
+    return join(visitor.client, index, visitor.inputs(index, changes or {}), visitor.name)[1]

@@ -20,7 +20,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from tests.reliability.serving import client, served
+from tests.reliability.serving import client, join, served
 from ui import guard
 from ui.guard import MAX_JSON, MAX_UPLOAD, is_offered, names_an_address, network_options
 from ui.page import build_page
@@ -131,29 +131,6 @@ def test_a_wrong_password_opens_nothing(guarded):
 @pytest.fixture(scope="module")
 def config(address):
     return client(address).get("/config").json()
-
-
-def event(config, target):
-    """Index of the event that a component's button starts; target: elem_id."""
-    number = next(one["id"] for one in config["components"] if one["props"].get("elem_id") == target)
-    return next(one["id"] for one in config["dependencies"] if any(t[0] == number for t in one["targets"]))
-
-
-def join(one, index, data, page=None):
-    """Start an event as a browser does; the messages it answers with."""
-    page = page or uuid.uuid4().hex
-    body = {"data": data, "fn_index": index, "session_hash": page, "event_data": None, "trigger_id": None}
-    answer = one.post("/gradio_api/queue/join", json=body)
-    if answer.status_code != 200:
-        return answer.status_code, []
-    found = []
-    with one.stream("GET", "/gradio_api/queue/data", params={"session_hash": page}) as lines:
-        for line in lines.iter_lines():
-            if line.startswith("data:"):
-                found.append(json.loads(line[5:]))
-                if found[-1]["msg"] in ("process_completed", "close_stream"):
-                    break
-    return 200, found
 
 
 def test_no_event_can_be_called_without_its_page(address, config):

@@ -1,5 +1,9 @@
 """Open pages: found by id only, limited in number and age, never dropped while they work."""
 
+import gc
+import threading
+import time
+
 import pytest
 
 from ui.registry import Full, Gone, Registry
@@ -86,4 +90,35 @@ def test_a_closed_browser_tab_drops_its_page(registry):
     assert page.closed
     assert registry.get(other)
     with pytest.raises(Gone):
+        registry.get(key)
+
+
+def test_idle_pages_are_dropped_while_nobody_comes(registry, clock):
+    registry.open()
+    clock[0] = 1000
+    registry.sweep_every(0.01)
+    deadline = time.monotonic() + 60
+    while len(registry) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert len(registry) == 0
+
+
+def test_the_sweeper_ends_with_its_registry(clock):
+    before = threading.active_count()
+    registry = Registry(Page, clock=lambda: clock[0])
+    registry.sweep_every(0.01)
+    assert threading.active_count() == before + 1
+    del registry
+    gc.collect()
+    deadline = time.monotonic() + 60
+    while threading.active_count() > before and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert threading.active_count() == before
+
+
+def test_what_is_dropped_says_how_to_go_on(registry, clock):
+    key = registry.open()
+    clock[0] = 1000
+    registry.open()
+    with pytest.raises(Gone, match="reload the page to start anew, and load the session’s file"):
         registry.get(key)

@@ -43,6 +43,7 @@ class Decoder:
         self._idle = []  # (key, engine, launcher), least recently used first
         self._shapes = None
         self._refusal = None  # why there are no engines; "" when there are
+        self._known = False  # whether that was found out
 
     @contextmanager
     def seats(self, needs):
@@ -81,10 +82,11 @@ class Decoder:
 
     def works(self):
         """Whether the model decodes on engines here; finds out at the first call."""
-        with self._lock if self._refusal is None else nullcontext():
+        with self._lock if not self._known else nullcontext():  # others wait for the trial: one way for every answer
             if self._refusal is None:
                 self._refusal = "it is being tried out"  # the trial's own passes are plain ones
                 self._refusal = self._find_refusal()
+                self._known = True
                 if self._refusal:
                     self._say(self._refusal)
         return not self._refusal
