@@ -101,8 +101,8 @@ def memory_panel(model) -> MemoryPanel:
         empty = gr.HTML(EMPTY, elem_id="memory-empty")
         tab, dark = gr.State("states"), gr.Checkbox(False, visible="hidden")
         with gr.Column(visible=False, elem_id="memory-full") as full:
+            arm = gr.Radio([], label="Column", visible=False, elem_id="memory-arm", elem_classes="dm-pick")
             with gr.Row(elem_classes="dm-turns"):
-                arm = gr.Radio([], label="Column", visible=False, elem_id="memory-arm", elem_classes="dm-pick")
                 turn = gr.Slider(0, 1, 0, step=1, label="Step", elem_id="memory-turn", buttons=[], scale=2)
                 moment = gr.HTML("", elem_id="memory-moment")
                 with gr.Row(elem_classes="dm-back"):
