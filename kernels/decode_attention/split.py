@@ -10,6 +10,7 @@ import triton.language as tl
 from torch import Tensor
 
 from ..launch import on_device_of
+from ..overlap import let_next_begin, overlap, wait
 from .naive import check_attention
 from .workspace import BLOCK, Workspace, new_workspace
 
@@ -22,8 +23,10 @@ def _attention_kernel(
     q_ptr, k_ptr, v_ptr, lengths_ptr, out_ptr, part_ptr, sums_ptr, arrived_ptr,
     q_b, q_h, k_b, k_h, k_l, v_b, v_h, v_l, scale,
     KV_HEADS: tl.constexpr, G: tl.constexpr, GP: tl.constexpr, D: tl.constexpr,
-    SPLITS: tl.constexpr, BLOCK: tl.constexpr, JOIN: tl.constexpr, STAGES: tl.constexpr,
+    SPLITS: tl.constexpr, BLOCK: tl.constexpr, JOIN: tl.constexpr, STAGES: tl.constexpr, OVERLAP: tl.constexpr,
 ):  # fmt: skip
+    let_next_begin(OVERLAP)
+    wait(OVERLAP)
     group, split = tl.program_id(0), tl.program_id(1)
     row, kv_head = (group // KV_HEADS).to(tl.int64), group % KV_HEADS
     length = tl.load(lengths_ptr + row)
@@ -67,19 +70,25 @@ def _attention_kernel(
     tl.store(arrived_ptr + group, 0)
     part = tl.arange(0, JOIN)
     there = part < parts
-    for head in tl.static_range(G):
-        place = (first + head) * SPLITS + part
-        # Past the L1 cache, which does not see what other programs wrote.
-        tops = tl.load(sums_ptr + place * 2, mask=there, other=float("-inf"), cache_modifier=".cg")
-        totals = tl.load(sums_ptr + place * 2 + 1, mask=there, other=0.0, cache_modifier=".cg")
-        outputs = tl.load(
-            part_ptr + place[:, None] * D + dims[None, :], mask=there[:, None], other=0.0, cache_modifier=".cg"
-        )
-        highest = tl.max(tops, axis=0)
-        shares = tl.exp2(tops - tl.where(highest == float("-inf"), 0.0, highest))  # a row of length 0 has no maximum
-        whole = tl.sum(totals * shares, axis=0)
-        result = tl.sum(outputs * shares[:, None], axis=0) / tl.where(whole == 0.0, 1.0, whole)
-        tl.store(out_ptr + (first + head) * D + dims, result.to(out_ptr.dtype.element_ty))
+    for start in tl.static_range(0, G, 4):
+        # All on their way at once, and past the L1 cache, which does not see what other programs wrote.
+        loaded = ()
+        for head in tl.static_range(start, min(start + 4, G)):
+            place = (first + head) * SPLITS + part
+            tops = tl.load(sums_ptr + place * 2, mask=there, other=float("-inf"), cache_modifier=".cg")
+            totals = tl.load(sums_ptr + place * 2 + 1, mask=there, other=0.0, cache_modifier=".cg")
+            outputs = tl.load(
+                part_ptr + place[:, None] * D + dims[None, :], mask=there[:, None], other=0.0, cache_modifier=".cg"
+            )
+            loaded = loaded + ((tops, totals, outputs),)
+        for head in tl.static_range(start, min(start + 4, G)):
+            tops, totals, outputs = loaded[head - start]
+            highest = tl.max(tops, axis=0)
+            highest = tl.where(highest == float("-inf"), 0.0, highest)  # a row of length 0 has no maximum
+            shares = tl.exp2(tops - highest)
+            whole = tl.sum(totals * shares, axis=0)
+            result = tl.sum(outputs * shares[:, None], axis=0) / tl.where(whole == 0.0, 1.0, whole)
+            tl.store(out_ptr + (first + head) * D + dims, result.to(out_ptr.dtype.element_ty))
 
 
 def decode_attention_split(
@@ -107,6 +116,7 @@ def decode_attention_split(
             (dim**-0.5 if scale is None else scale) * LOG2E,
             KV_HEADS=kv_heads, G=group, GP=max(16, triton.next_power_of_2(group)), D=dim, BLOCK=BLOCK,
             SPLITS=workspace.splits, JOIN=triton.next_power_of_2(workspace.splits), num_warps=4,
-            STAGES=3 if row_bytes <= 256 else 2 if row_bytes <= 512 else 1,  # what shared memory holds
+            STAGES=4 if row_bytes <= 256 else 2 if row_bytes <= 512 else 1,  # what shared memory holds
+            **overlap(q),
         )  # fmt: skip
     return out

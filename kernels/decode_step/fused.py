@@ -10,6 +10,7 @@ import triton.language as tl
 from torch import Tensor
 
 from ..launch import on_device_of
+from ..overlap import let_next_begin, overlap, wait
 from .naive import UPDATES, check_step
 
 MAX_RANK = 64
@@ -76,7 +77,10 @@ def _step_kernel(
     packed_b, steered_b, N,
     H: tl.constexpr, R: tl.constexpr, RP: tl.constexpr, COLUMNS: tl.constexpr, NORMALIZE: tl.constexpr,
     COUPLED: tl.constexpr, UPDATE: tl.constexpr, HAS_WRITE: tl.constexpr, STEERS: tl.constexpr,
+    OVERLAP: tl.constexpr,
 ):  # fmt: skip
+    let_next_begin(OVERLAP)
+    wait(OVERLAP)
     row, program = tl.program_id(0), tl.program_id(1)
     packed_ptr += row * packed_b
     writes = True
@@ -139,6 +143,6 @@ def decode_step_fused(
             packed.stride(0), 0 if steered is None else steered.stride(0), columns,
             H=heads, R=rank, RP=triton.next_power_of_2(rank), COLUMNS=COLUMNS, NORMALIZE=normalize_qk, COUPLED=coupled,
             UPDATE=UPDATES.index(update), HAS_WRITE=write is not None, STEERS=steered is not None,
-            num_warps=4 if steered is not None or rank > 16 else 1,
+            num_warps=4 if steered is not None or rank > 16 else 1, **overlap(state),
         )  # fmt: skip
     return reads, after

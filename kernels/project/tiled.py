@@ -46,12 +46,13 @@ def project_tiled(x: Tensor, weight: Tensor, bias: Tensor | None = None, invalid
     count, size = rows.shape
     width = weight.shape[0]
     y = torch.empty(*x.shape[:-1], width, dtype=torch.float32, device=x.device)
-    BT, BP = 128, min(64, max(16, triton.next_power_of_2(width)))
+    BT, BP = 128, min(128, max(16, triton.next_power_of_2(width)))
     with on_device_of(x):
         _project_kernel[(triton.cdiv(count, BT), triton.cdiv(width, BP))](
             rows, weight, y if bias is None else bias,
             y if invalid is None else invalid.contiguous().view(torch.uint8), y,
             count, size, width, rows.stride(0), weight.stride(0),
-            BT=BT, BK=64, BP=BP, BIASED=bias is not None, MASKED=invalid is not None, num_warps=4, num_stages=3,
+            BT=BT, BK=32, BP=BP, BIASED=bias is not None, MASKED=invalid is not None,
+            num_warps=8, num_stages=4 if BP <= 32 else 3,
         )  # fmt: skip
     return y

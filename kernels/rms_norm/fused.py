@@ -6,17 +6,20 @@ import triton.language as tl
 from torch import Tensor
 
 from ..launch import on_device_of
+from ..overlap import let_next_begin, overlap, wait
 
 
 @triton.jit
 def _norm_kernel(
     x_ptr, residual_ptr, weight_ptr, normed_ptr, total_ptr, N, x_t, residual_t, eps,
-    NP: tl.constexpr, ADDS: tl.constexpr,
+    NP: tl.constexpr, ADDS: tl.constexpr, OVERLAP: tl.constexpr,
 ):  # fmt: skip
     row = tl.program_id(0).to(tl.int64)
     columns = tl.arange(0, NP)
     inside = columns < N
+    let_next_begin(OVERLAP)
     weight = tl.load(weight_ptr + columns, mask=inside, other=0.0).to(tl.float32)
+    wait(OVERLAP)
     x = tl.load(x_ptr + row * x_t + columns, mask=inside, other=0.0)
     if ADDS:
         residual = tl.load(residual_ptr + row * residual_t + columns, mask=inside, other=0.0)
@@ -48,6 +51,6 @@ def _norm(x: Tensor, residual: Tensor | None, weight: Tensor, eps: float) -> tup
     with on_device_of(x):
         _norm_kernel[(len(rows),)](
             rows, other, weight, normed, total, size, rows.stride(0), other.stride(0), eps,
-            NP=block, ADDS=residual is not None, num_warps=min(8, max(1, block // 256)),
+            NP=block, ADDS=residual is not None, num_warps=min(8, max(1, block // 256)), **overlap(x),
         )  # fmt: skip
     return normed, total

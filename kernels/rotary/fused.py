@@ -6,6 +6,7 @@ import triton.language as tl
 from torch import Tensor
 
 from ..launch import on_device_of
+from ..overlap import let_next_begin, overlap, wait
 from .naive import HeadNorms
 
 
@@ -33,8 +34,10 @@ def _rotate(x_ptr, cos_ptr, sin_ptr, weight_ptr, turned_ptr, eps, D: tl.constexp
 def _rotary_kernel(
     q_ptr, k_ptr, cos_ptr, sin_ptr, q_weight_ptr, k_weight_ptr, q_turned_ptr, k_turned_ptr,
     q_b, k_b, q_h, k_h, cos_b, sin_b, eps,
-    HEADS: tl.constexpr, KV_HEADS: tl.constexpr, D: tl.constexpr, NORMED: tl.constexpr,
+    HEADS: tl.constexpr, KV_HEADS: tl.constexpr, D: tl.constexpr, NORMED: tl.constexpr, OVERLAP: tl.constexpr,
 ):  # fmt: skip
+    let_next_begin(OVERLAP)
+    wait(OVERLAP)
     row, head = tl.program_id(0), tl.program_id(1)
     cos_ptr += row * cos_b
     sin_ptr += row * sin_b
@@ -60,6 +63,6 @@ def rotary_fused(
             q, k, cos, sin, *weights, *turned,
             q.stride(0), k.stride(0), q.stride(1), k.stride(1), cos.stride(0), sin.stride(0),
             0.0 if norms is None else norms.eps,
-            HEADS=heads, KV_HEADS=k.shape[1], D=dim, NORMED=norms is not None, num_warps=1,
+            HEADS=heads, KV_HEADS=k.shape[1], D=dim, NORMED=norms is not None, num_warps=1, **overlap(q),
         )  # fmt: skip
     return turned[0], turned[1]

@@ -12,23 +12,27 @@ import triton.language as tl
 from torch import Tensor
 
 from ..launch import on_device_of
+from ..overlap import let_next_begin, overlap, wait
 from .naive import MAX_MAPS, LowRank, check_linear
 
 
 @triton.jit
-def _dots(x_ptr, x_b, w_ptr, w_n, rows, N, K, B: tl.constexpr, BK: tl.constexpr):
-    """Rows of a matrix times each of the B inputs: B vectors."""
-    columns = tl.arange(0, BK)
-    at = w_ptr + rows.to(tl.int64)[:, None] * w_n + columns[None, :]
+def _dots(x_ptr, x_b, w_ptr, w_n, rows, N, K, B: tl.constexpr, BK: tl.constexpr, OVERLAP: tl.constexpr):
+    """Rows of a matrix times each of the B inputs: B vectors. Weights are on their way before x is there."""
+    columns = tl.arange(0, BK)[None, :]
+    at = w_ptr + rows.to(tl.int64)[:, None] * w_n + columns
+    weight = tl.load(at, mask=(rows < N)[:, None] & (columns < K), other=0.0)
+    wait(OVERLAP)
     sums = (tl.zeros([rows.shape[0], BK], tl.float32),) * B
     for start in range(0, K, BK):
-        inside = start + columns < K
-        weight = tl.load(at + start, mask=(rows < N)[:, None] & inside[None, :], other=0.0).to(tl.float32)
+        later = start + BK + columns < K
+        following = tl.load(at + start + BK, mask=(rows < N)[:, None] & later, other=0.0)
         added = ()
         for b in tl.static_range(B):
-            x = tl.load(x_ptr + b * x_b + start + columns, mask=inside, other=0.0).to(tl.float32)
-            added = added + (sums[b] + weight * x[None, :],)
+            x = tl.load(x_ptr + b * x_b + start + columns, mask=start + columns < K, other=0.0)
+            added = added + (sums[b] + weight.to(tl.float32) * x.to(tl.float32),)
         sums = added
+        weight = following
     dots = ()
     for b in tl.static_range(B):
         dots = dots + (tl.sum(sums[b], axis=1),)
@@ -38,10 +42,11 @@ def _dots(x_ptr, x_b, w_ptr, w_n, rows, N, K, B: tl.constexpr, BK: tl.constexpr)
 @triton.jit
 def _map(
     block, x_ptr, x_b, w_ptr, w_n, bias_ptr, y_ptr, N, K, reads_ptr, low_ptr, scale_ptr, W,
-    B: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr, WP: tl.constexpr, BIASED: tl.constexpr, LOW: tl.constexpr,
+    B: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr, WP: tl.constexpr, OVERLAP: tl.constexpr,
+    BIASED: tl.constexpr, LOW: tl.constexpr,
 ):  # fmt: skip
     rows = block * BN + tl.arange(0, BN)
-    dots = _dots(x_ptr, x_b, w_ptr, w_n, rows, N, K, B, BK)
+    dots = _dots(x_ptr, x_b, w_ptr, w_n, rows, N, K, B, BK, OVERLAP)
     if BIASED:
         bias = tl.load(bias_ptr + rows, mask=rows < N, other=0.0).to(tl.float32)
     if LOW:
@@ -65,36 +70,50 @@ def _linear_kernel(
     x_ptr, w0_ptr, w1_ptr, w2_ptr, w3_ptr, bias0_ptr, bias1_ptr, bias2_ptr, bias3_ptr, y0_ptr, y1_ptr, y2_ptr, y3_ptr,
     reads_ptr, low_ptr, scale_ptr, N0, N1, N2, N3, w0_n, w1_n, w2_n, w3_n, x_b, K, W,
     MAPS: tl.constexpr, BIASES: tl.constexpr, LOW: tl.constexpr,
-    B: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr, WP: tl.constexpr,
+    B: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr, WP: tl.constexpr, OVERLAP: tl.constexpr,
 ):  # fmt: skip
+    let_next_begin(OVERLAP)
     block = tl.program_id(0)
     if block < tl.cdiv(N0, BN):
         _map(block, x_ptr, x_b, w0_ptr, w0_n, bias0_ptr, y0_ptr, N0, K, reads_ptr, low_ptr, scale_ptr, W,
-             B, BN, BK, WP, BIASES % 2 == 1, LOW == 0)  # fmt: skip
+             B, BN, BK, WP, OVERLAP, BIASES % 2 == 1, LOW == 0)  # fmt: skip
     block -= tl.cdiv(N0, BN)
     if MAPS > 1:
         if (block >= 0) & (block < tl.cdiv(N1, BN)):
             _map(block, x_ptr, x_b, w1_ptr, w1_n, bias1_ptr, y1_ptr, N1, K, reads_ptr, low_ptr, scale_ptr, W,
-                 B, BN, BK, WP, BIASES // 2 % 2 == 1, LOW == 1)  # fmt: skip
+                 B, BN, BK, WP, OVERLAP, BIASES // 2 % 2 == 1, LOW == 1)  # fmt: skip
         block -= tl.cdiv(N1, BN)
     if MAPS > 2:
         if (block >= 0) & (block < tl.cdiv(N2, BN)):
             _map(block, x_ptr, x_b, w2_ptr, w2_n, bias2_ptr, y2_ptr, N2, K, reads_ptr, low_ptr, scale_ptr, W,
-                 B, BN, BK, WP, BIASES // 4 % 2 == 1, LOW == 2)  # fmt: skip
+                 B, BN, BK, WP, OVERLAP, BIASES // 4 % 2 == 1, LOW == 2)  # fmt: skip
         block -= tl.cdiv(N2, BN)
     if MAPS > 3:
         if block >= 0:
             _map(block, x_ptr, x_b, w3_ptr, w3_n, bias3_ptr, y3_ptr, N3, K, reads_ptr, low_ptr, scale_ptr, W,
-                 B, BN, BK, WP, BIASES // 8 % 2 == 1, LOW == 3)  # fmt: skip
+                 B, BN, BK, WP, OVERLAP, BIASES // 8 % 2 == 1, LOW == 3)  # fmt: skip
 
 
 @triton.jit
 def _gated_kernel(
-    x_ptr, gate_ptr, up_ptr, y_ptr, N, K, x_b, gate_n, up_n, B: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr
+    x_ptr,
+    gate_ptr,
+    up_ptr,
+    y_ptr,
+    N,
+    K,
+    x_b,
+    gate_n,
+    up_n,
+    B: tl.constexpr,
+    BN: tl.constexpr,
+    BK: tl.constexpr,
+    OVERLAP: tl.constexpr,
 ):
+    let_next_begin(OVERLAP)
     rows = tl.program_id(0) * BN + tl.arange(0, BN)
-    gates = _dots(x_ptr, x_b, gate_ptr, gate_n, rows, N, K, B, BK)
-    ups = _dots(x_ptr, x_b, up_ptr, up_n, rows, N, K, B, BK)
+    gates = _dots(x_ptr, x_b, gate_ptr, gate_n, rows, N, K, B, BK, OVERLAP)
+    ups = _dots(x_ptr, x_b, up_ptr, up_n, rows, N, K, B, BK, OVERLAP)
     dtype = y_ptr.dtype.element_ty
     for b in tl.static_range(B):
         gate = gates[b].to(dtype).to(tl.float32)  # rounded where a plain module rounds
@@ -104,8 +123,12 @@ def _gated_kernel(
 
 
 def _blocks(rows: int) -> dict[str, int]:
-    """Rows and columns of a program's tile, and its warps, for a number of batch rows."""
-    return {"BN": 4, "BK": 512, "num_warps": 2 if rows <= 2 else 4}
+    """Rows and columns of a program's tile, and its warps, for a number of batch rows.
+
+    A warp takes 256 columns, so that each thread reads 16 bytes of a bfloat16 row at once, of x too. Few rows to a
+    program: it then needs few registers, and many of them read at the same time.
+    """
+    return {"BN": 2 if rows <= 4 else 1, "BK": 1024, "num_warps": 4}
 
 
 def small_linear_streamed(
@@ -134,7 +157,7 @@ def small_linear_streamed(
             *padded([weight.shape[0] for weight in weights], 0), *padded([weight.stride(0) for weight in weights], 0),
             x.stride(0), size, width,
             MAPS=len(weights), BIASES=sum(2**i for i, bias in enumerate(biases) if bias is not None), LOW=index,
-            B=rows, WP=triton.next_power_of_2(width), **options,
+            B=rows, WP=triton.next_power_of_2(width), **options, **overlap(x),
         )  # fmt: skip
     return outputs
 
@@ -149,6 +172,6 @@ def small_gated_linear_streamed(x: Tensor, gate: Tensor, up: Tensor) -> Tensor:
     options = _blocks(rows)
     with on_device_of(x):
         _gated_kernel[(triton.cdiv(columns, options["BN"]),)](
-            x, gate, up, y, columns, size, x.stride(0), gate.stride(0), up.stride(0), B=rows, **options,
+            x, gate, up, y, columns, size, x.stride(0), gate.stride(0), up.stride(0), B=rows, **options, **overlap(x),
         )  # fmt: skip
     return y
