@@ -12,6 +12,7 @@ from torch import Tensor
 from ..decode_step.fused import MAX_RANK, _step
 from ..decode_step.naive import UPDATES
 from ..launch import on_device_of
+from ..overlap import let_next_begin, overlap, wait
 from ..rotary.naive import HeadNorms
 from .naive import MemoryStep
 
@@ -77,8 +78,10 @@ def _inputs_kernel(
     q_b, k_b, v_b, keys_b, keys_h, keys_l, values_b, values_h, values_l, cos_b, sin_b, packed_b, eps,
     HEADS: tl.constexpr, KV_HEADS: tl.constexpr, D: tl.constexpr, TURNS: tl.constexpr, NORMED: tl.constexpr,
     STATES: tl.constexpr, R: tl.constexpr, RP: tl.constexpr, NORMALIZE: tl.constexpr, COUPLED: tl.constexpr,
-    UPDATE: tl.constexpr, HAS_WRITE: tl.constexpr, STEERS: tl.constexpr,
+    UPDATE: tl.constexpr, HAS_WRITE: tl.constexpr, STEERS: tl.constexpr, OVERLAP: tl.constexpr,
 ):  # fmt: skip
+    let_next_begin(OVERLAP)
+    wait(OVERLAP)
     row, program = tl.program_id(0).to(tl.int64), tl.program_id(1)
     place = tl.arange(0, D)
     partner = (place + D // 2) % D
@@ -168,5 +171,6 @@ def attention_inputs_fused(
             UPDATE=UPDATES.index("standard" if memory is None else memory.update),
             HAS_WRITE=memory is not None and memory.write is not None,
             STEERS=memory is not None and memory.weight is not None, num_warps=1 if rank <= 16 else 4,
+            **overlap(q),
         )  # fmt: skip
     return out, reads if memory is not None else None

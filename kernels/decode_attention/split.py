@@ -23,7 +23,8 @@ def _attention_kernel(
     q_ptr, k_ptr, v_ptr, lengths_ptr, out_ptr, part_ptr, sums_ptr, arrived_ptr,
     q_b, q_h, k_b, k_h, k_l, v_b, v_h, v_l, scale,
     KV_HEADS: tl.constexpr, G: tl.constexpr, GP: tl.constexpr, D: tl.constexpr,
-    SPLITS: tl.constexpr, BLOCK: tl.constexpr, JOIN: tl.constexpr, STAGES: tl.constexpr, OVERLAP: tl.constexpr,
+    SPLITS: tl.constexpr, BLOCK: tl.constexpr, JOIN: tl.constexpr, TOGETHER: tl.constexpr,
+    STAGES: tl.constexpr, OVERLAP: tl.constexpr,
 ):  # fmt: skip
     let_next_begin(OVERLAP)
     wait(OVERLAP)
@@ -70,10 +71,10 @@ def _attention_kernel(
     tl.store(arrived_ptr + group, 0)
     part = tl.arange(0, JOIN)
     there = part < parts
-    for start in tl.static_range(0, G, 4):
+    for start in tl.static_range(0, G, TOGETHER):
         # All on their way at once, and past the L1 cache, which does not see what other programs wrote.
         loaded = ()
-        for head in tl.static_range(start, min(start + 4, G)):
+        for head in tl.static_range(start, min(start + TOGETHER, G)):
             place = (first + head) * SPLITS + part
             tops = tl.load(sums_ptr + place * 2, mask=there, other=float("-inf"), cache_modifier=".cg")
             totals = tl.load(sums_ptr + place * 2 + 1, mask=there, other=0.0, cache_modifier=".cg")
@@ -81,7 +82,7 @@ def _attention_kernel(
                 part_ptr + place[:, None] * D + dims[None, :], mask=there[:, None], other=0.0, cache_modifier=".cg"
             )
             loaded = loaded + ((tops, totals, outputs),)
-        for head in tl.static_range(start, min(start + 4, G)):
+        for head in tl.static_range(start, min(start + TOGETHER, G)):
             tops, totals, outputs = loaded[head - start]
             highest = tl.max(tops, axis=0)
             highest = tl.where(highest == float("-inf"), 0.0, highest)  # a row of length 0 has no maximum
@@ -108,6 +109,7 @@ def decode_attention_split(
         workspace = new_workspace(batch, heads, kv_heads, dim, capacity, q.device)
     group = heads // kv_heads
     row_bytes = dim * k.element_size()
+    join = triton.next_power_of_2(workspace.splits)
     out = torch.empty(batch, heads, dim, dtype=q.dtype, device=q.device)
     with on_device_of(q):
         _attention_kernel[(batch * kv_heads, workspace.splits)](
@@ -115,7 +117,7 @@ def decode_attention_split(
             q.stride(0), q.stride(1), *k.stride()[:3], *v.stride()[:3],
             (dim**-0.5 if scale is None else scale) * LOG2E,
             KV_HEADS=kv_heads, G=group, GP=max(16, triton.next_power_of_2(group)), D=dim, BLOCK=BLOCK,
-            SPLITS=workspace.splits, JOIN=triton.next_power_of_2(workspace.splits), num_warps=4,
+            SPLITS=workspace.splits, JOIN=join, TOGETHER=max(1, 8192 // (join * dim)), num_warps=4,
             STAGES=4 if row_bytes <= 256 else 2 if row_bytes <= 512 else 1,  # what shared memory holds
             **overlap(q),
         )  # fmt: skip
