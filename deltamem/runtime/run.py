@@ -79,6 +79,7 @@ class Run:
             ):
                 out = self.model.backbone(input_ids=ids, past_key_values=self.cache, use_cache=True, logits_to_keep=1)
         except torch.OutOfMemoryError as error:
+            self.model.decoder.release()  # not in time for this pass
             raise SessionError(
                 f"The device ran out of memory at {self.length + len(tokens):,} tokens in the prompt; reset the "
                 "session, show less history, or use a smaller model."

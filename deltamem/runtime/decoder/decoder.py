@@ -17,6 +17,7 @@ from deltamem.runtime.decoder.trial import trial
 
 MAX_ROWS = 8  # answers in one batch
 IDLE_ENGINES = 3  # kept on a GPU for the next turn, with their graphs
+IDLE_SHARE = 0.25  # of the GPU's memory, for their KV at most
 STEP = 4096  # a GPU engine's capacity is a multiple of this many tokens
 
 log = logging.getLogger(__name__)
@@ -151,9 +152,20 @@ class Decoder:
         return None
 
     def _give_back(self, key, engine, launcher):
-        if self._model.device.type == "cuda":
-            with self._lock:
-                self._idle = [*self._idle, (key, engine, launcher)][-IDLE_ENGINES:]
+        if self._model.device.type != "cuda":
+            return
+        most = IDLE_SHARE * torch.cuda.get_device_properties(self._model.device).total_memory
+        with self._lock:
+            self._idle = [*self._idle, (key, engine, launcher)][-IDLE_ENGINES:]
+            while sum(kept.buffers.nbytes for _, kept, _ in self._idle) > most:
+                del self._idle[0]
+
+    def release(self):
+        """Let go of idle engines and of their memory."""
+        with self._lock:
+            if self._idle:
+                self._idle = []
+                torch.cuda.empty_cache()
 
     def _say(self, why):
         log.warning("%s decodes by the plain loop: %s.", self._model.name, why)

@@ -83,6 +83,7 @@ def decode(model, adapters, tokens, steps):
     Returns {"step_ms": median time of a step, "tok_s": steps a second, "peak_gib": peak memory, prompt included}.
     """
     clock = Clock(model.device)
+    model.decoder.release()
     clock.begin_peak()
     with seated(model, adapters, token_ids(model, tokens), steps + WARM_UP + 8) as (batch, _):
         if batch is None:
@@ -145,6 +146,7 @@ def preload(model, adapter, tokens):
     ids = token_ids(model, min(tokens, 65536))
     ids = (ids * -(-tokens // len(ids)))[:tokens]
     groups = history_groups([], [], [[block(ids, True)]], run.by_message, GROUP, model.chunk or CHUNK)
+    model.decoder.release()
     clock.begin_peak()
     begin = clock.now()
     for group in groups:
