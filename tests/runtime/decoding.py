@@ -51,7 +51,7 @@ def stand_in(backbone, *adapters):
         name="tiny",
         attention="sdpa",
         backbone=backbone,
-        device=torch.device("cpu"),
+        device=backbone.device,
         dtype=backbone.dtype,
         lock=threading.RLock(),
         adapters=dict(enumerate(adapters)),

@@ -10,6 +10,7 @@ from deltamem.runtime.decoder.decoder import kv_shapes
 from deltamem.runtime.decoder.trial import trial
 from deltamem.runtime.engine import Reply, decode
 from deltamem.runtime.sampling import Sampler, Sampling
+from deltamem.runtime.together import reply_together
 from tests.core.tiny import make_adapter
 from tests.runtime.conftest import same_states
 from tests.runtime.decoding import FAMILIES, make_backbone, make_batch, stand_in, told
@@ -192,3 +193,50 @@ def test_more_answers_than_a_batch_holds(model):
 
 def chat_stream(model):
     model.chat.stream = lambda: type("Stream", (), {"push": lambda _, token: f"{token} ", "flush": lambda _: ""})()
+
+
+@pytest.mark.slow
+def test_the_demo_model_gives_the_same_answers_together_alone_and_by_the_plain_loop(demo_model, monkeypatch):
+    arms = [{"memory": False}, {"adapter": "TSW"}, {"adapter": "MSW"}, {"memory": False, "context": "full"}]
+    together, alone, plain = ([Session(demo_model, **arm) for arm in arms] for _ in range(3))
+    for session in (*together, *alone, *plain):
+        session.preload("My boat is called Tulip and it lies in Bergen.")
+    question = "What is my boat called, and where does it lie?"
+    for _ in reply_together(together, question, 24):
+        pass
+    answers = [session.ask(question, 24) for session in alone]
+    monkeypatch.setattr(demo_model.decoder, "works", lambda: False)
+    assert [session.ask(question, 24) for session in plain] == answers
+    for a, b, c in zip(together, alone, plain, strict=True):
+        assert a._steps[-1].reply_ids == b._steps[-1].reply_ids == c._steps[-1].reply_ids
+        assert same_states(a, c, 1e-3) and same_states(b, c, 1e-3)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_captured_step_gives_the_plain_loops_tokens(family):
+    backbone = make_backbone(family).to("cuda")
+    adapter = make_adapter(backbone, rank=4)
+    model = stand_in(backbone, adapter)
+    chat_stream(model)
+    plain = [told(model, one, 9)[:2] for one in (None, adapter)]
+    expected = [answer(run, logits, count=20).ids for run, logits in plain]
+    for _ in range(2):  # captured, then lent again
+        with model.decoder.seats([Need(None, 64), Need(adapter, 64)]) as seats:
+            assert model.decoder.refusal == "" and None not in seats
+            runs = [told(model, one, 9, seat.cache) for one, seat in zip((None, adapter), seats, strict=True)]
+            replies = [Reply(), Reply()]
+            events = [
+                decode(run, logits, reply, Sampling(20), 1000, seat)
+                for (run, logits), reply, seat in zip(runs, replies, seats, strict=True)
+            ]
+            while events:
+                events = [one for one in events if next(one, None) is not None]
+            assert [reply.ids for reply in replies] == expected
+            agree(runs[1][0], plain[1][0], 1e-3)
+    drawn = []
+    for _ in range(2):
+        with model.decoder.seats([Need(adapter, 64)]) as (seat,):
+            run, logits = told(model, adapter, 9, seat.cache)
+            drawn.append(answer(run, logits, seat, count=12, temperature=1.0).ids)
+    assert drawn[0] == drawn[1] and len(drawn[0]) == 12
