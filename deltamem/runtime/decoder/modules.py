@@ -17,6 +17,7 @@ from deltamem.kernels.attention_inputs import attention_inputs
 from deltamem.kernels.rms_norm import rms_norm
 from deltamem.kernels.rotary import HeadNorms
 from deltamem.kernels.small_linear import LowRank, small_gated_linear, small_linear
+from deltamem.runtime.decoder.late import Late
 
 
 class Modules:
@@ -31,15 +32,17 @@ class Modules:
         self._forwards = []  # (module, function)
         self._codes = []  # modules of Python code with an apply_rotary_pos_emb, which has nothing to do in a step
         base, found = base_of(backbone), attention_modules(backbone)
+        # Where every layer norms what it reads from the residual stream, adding to it can wait for the next norm.
+        wrap = Late if _norms_first(backbone, found, base) else lambda x: x
         for name, attention in found.items():
-            self._take_attention(name, attention)
+            self._take_attention(name, attention, wrap)
         self._take_positions(base)
         inside = {id(part) for attention in found.values() for part in attention.modules()}
         for module in backbone.modules():
             if _is_norm(module) and id(module) not in inside:
-                self._put(module, lambda x, m=module: rms_norm(x, m.weight, m.variance_epsilon))
+                self._put(module, lambda x, m=module: _norm(m, x))
             elif _is_gated(module):
-                self._put(module, lambda x, m=module: _gated(m, x))
+                self._put(module, lambda x, m=module, wrap=wrap: wrap(_gated(m, x)))
         head = backbone.get_output_embeddings()
         if _is_linear(head):
             self._put(head, lambda x: small_linear(x[:, 0], [head.weight], [head.bias])[0][:, None])
@@ -64,7 +67,7 @@ class Modules:
         if "forward" not in vars(module):  # a module that somebody else has changed is theirs
             self._forwards.append((module, function))
 
-    def _take_attention(self, name, attention):
+    def _take_attention(self, name, attention, wrap):
         """Projections with the memory in one launch, and all from there to the attention in another."""
         linear = [getattr(attention, f"{head}_proj") for head in "qkvo"]
         code = sys.modules[type(attention).__module__]
@@ -79,7 +82,8 @@ class Modules:
         self._put(attention.q_proj, inputs.query)
         self._put(attention.k_proj, inputs.key)
         self._put(attention.v_proj, inputs.value)
-        self._put(attention.o_proj, _Output(linear[3], name, here))
+        output = _Output(linear[3], name, here)
+        self._put(attention.o_proj, lambda x: wrap(output(x)))
 
     def _take_head_norms(self, attention):
         """HeadNorms of an attention that norms its heads before it turns them, else None."""
@@ -171,6 +175,21 @@ class _Output:
         for rows, place in steering:
             out = out + rows.correction(place, "o", rows.reads[place]).to(out.dtype)
         return out[:, None]
+
+
+def _norm(module, x):
+    if isinstance(x, Late):
+        return x.norm(module.weight, module.variance_epsilon)
+    return rms_norm(x, module.weight, module.variance_epsilon)
+
+
+def _norms_first(backbone, found, base):
+    """Whether layers are of the Llama kind: their two norms, and the model's last, are ours to replace."""
+    layers = [backbone.get_submodule(name.rpartition(".")[0]) for name in found]
+    norms = [getattr(layer, name, None) for layer in layers for name in ("input_layernorm", "post_attention_layernorm")]
+    gated = [getattr(layer, "mlp", None) for layer in layers]
+    inner = all(len(list(layer.children())) == 4 for layer in layers)
+    return inner and all(map(_is_norm, [*norms, getattr(base, "norm", None)])) and all(map(_is_gated, gated))
 
 
 def _gated(mlp, x):

@@ -30,6 +30,15 @@ def run_checks(model, ids, tokens):
         least = 1.0 if model.dtype == torch.float32 else 0.0
         found.append(_entry(f"{name}: greedy tokens that agree before the first difference", same, least, above=True))
         found.append(_entry(f"{name}: state after them, relative error", alike, limit * 5))
+    least = 1.0 if model.dtype == torch.float32 else 0.0
+    found.append(
+        _entry(
+            "arms in one batch: greedy tokens that agree with each alone",
+            _together(model, ids, tokens),
+            least,
+            above=True,
+        )
+    )
     found.append(_entry("base beside memory: the same bits as beside base", _base_rows(model, ids), "yes"))
     return found
 
@@ -80,6 +89,26 @@ def _against_plain(model, adapter, ids, tokens):
     if same == 1.0 and runs[0]:
         alike = max(_relative(runs[1][name], state) for name, state in runs[0].items())
     return _logit_error(model, adapter, ids), same, alike
+
+
+def _together(model, ids, tokens):
+    """Share of tokens of two arms in one batch that are those of each arm alone, up to the first difference."""
+    arms = [None, model.adapters["TSW"]]
+    answers = []
+    for batches in ([[arm] for arm in arms], [arms]):
+        drawn = []
+        for adapters in batches:
+            with seated(model, adapters, ids, tokens + 8) as (batch, _):
+                if batch is None:
+                    return 0.0
+                rounds = [[seat.next() for seat in batch.seats] for _ in range(tokens)]
+            drawn += [list(answer) for answer in zip(*rounds, strict=True)]
+        answers.append(drawn)
+    shares = [
+        next((i for i, (a, b) in enumerate(zip(*pair, strict=True)) if a != b), tokens) / tokens
+        for pair in zip(*answers, strict=True)
+    ]
+    return min(shares)
 
 
 def _logit_error(model, adapter, ids, steps=6):

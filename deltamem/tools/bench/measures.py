@@ -146,6 +146,8 @@ def preload(model, adapter, tokens):
     ids = token_ids(model, min(tokens, 65536))
     ids = (ids * -(-tokens // len(ids)))[:tokens]
     groups = history_groups([], [], [[block(ids, True)]], run.by_message, GROUP, model.chunk or CHUNK)
+    for part in groups[0]:  # compiles what this size needs
+        run.feed(part)
     model.decoder.release()
     clock.begin_peak()
     begin = clock.now()
