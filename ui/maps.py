@@ -189,6 +189,11 @@ class Maps:
         empty = np.zeros_like(self.shot.states)
         return replace(self.shot, label="start", states=empty, beta=nothing, lam=nothing, written_tokens=0), arm
 
+    @property
+    def measured(self) -> bool:
+        """Whether the shown step's trace is at hand."""
+        return self._trace_key() in self.kept.traces
+
     def trace(self):
         """The shown step, token by token. Raises NoFigure, or SessionError while the column is answering."""
         shot = self.shot
@@ -196,14 +201,12 @@ class Maps:
             raise NoFigure("Nothing was written yet at this step: choose a later one.")
         if not shot.label.startswith(("history", "turn")):
             raise NoFigure("At this step a state was put in place and no token was read: choose another one.")
-        session = self.session
-        key = (id(shot), session.strength, tuple(session.layers_off))
 
         def measure():
             # A copy: where a GPU is lent, a session comes back from it as it went, whatever it did meanwhile.
-            return drain(self.workspace.device.run("trace", [session.branch()], threading.Event(), shot.label))
+            return drain(self.workspace.device.run("trace", [self.session.branch()], threading.Event(), shot.label))
 
-        return self.kept.get(self.kept.traces, TRACES, key, (shot,), measure)
+        return self.kept.get(self.kept.traces, TRACES, self._trace_key(), (shot,), measure)
 
     def picture(self, which: str, look: Look = LIGHT) -> Picture:
         """One of the figures named in TABS. Raises NoFigure when there is nothing to show, or SessionError."""
@@ -269,6 +272,9 @@ class Maps:
         return (
             f'<div class="dm-moment"><b>{sentence[0].upper()}{sentence[1:]}</b><br>{written} written in this step</div>'
         )
+
+    def _trace_key(self) -> Hashable:
+        return id(self.shot), self.session.strength, tuple(self.session.layers_off)
 
     def _path(self, folder: str, name: str) -> Path:
         place = Path(self.workspace.folder) / folder

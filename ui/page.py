@@ -75,6 +75,7 @@ def build_page(
             *talking.wire(parts),
             *doubting.wire(parts, shown),
             *keeping.wire(parts),
+            *looking.wire_undo(parts),
         ]
         looking.wire(parts, changes)
         probing.wire(parts, shown)

@@ -81,6 +81,8 @@ def check_turn(session):
     """Findings on a session's last step: its state, what was sent and what was written."""
     findings, stats = Findings(), session.stats()
     last, model = stats["last"], session.model
+    if session.fault:
+        findings.add("Last step", f"taken back, nothing of it was kept: {session.fault}", False)
     if session.memory:
         snapshot, layers = session.snapshots[-1], session.snapshots[-1].layers
         findings.add(*_sound(snapshot.states, layers, _wrote_since_replaced(session)))

@@ -11,5 +11,9 @@ class SessionError(DeltaMemError):
     """A session asked for something it cannot do."""
 
 
+class NotANumber(SessionError):
+    """The model's output or a memory's state became NaN or infinite; the step in which it did was taken back."""
+
+
 class SessionFileError(DeltaMemError):
     """A session file that is damaged, too new, or belongs to another backbone or adapter."""

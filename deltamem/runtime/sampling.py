@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from deltamem.runtime.errors import SessionError
+from deltamem.runtime.errors import NotANumber, SessionError
 
 NO_NUMBER = -1  # what is drawn from an output that is not a number
 
@@ -94,9 +94,9 @@ def draw(logits, temperature, top_p, numbers):
 
 
 def check_token(token):
-    """The token, unless it says that the model's output was not a number: that raises SessionError."""
+    """The token, unless it says that the model's output was not a number: that raises NotANumber."""
     if token == NO_NUMBER:
-        raise SessionError(
+        raise NotANumber(
             "The model's output is NaN or infinite instead of a number; reset the session, or lower the memory's "
             "strength."
         )

@@ -12,7 +12,7 @@ from deltamem.runtime.blocks import GROUP, block, cut, passes
 from deltamem.runtime.cache import KeptCache, cache_bytes
 from deltamem.runtime.decoder import Need
 from deltamem.runtime.engine import Event, Reply, decode, turn_stats
-from deltamem.runtime.errors import SessionError, SessionFileError
+from deltamem.runtime.errors import NotANumber, SessionError, SessionFileError
 from deltamem.runtime.prompt import View, check_messages, check_text
 from deltamem.runtime.replay import replay
 from deltamem.runtime.run import Run
@@ -33,6 +33,8 @@ class Session:
     system: a system message, visible in every turn and written once. strength: factor on the memory's steer.
     writes: False freezes the memory: it is read and never changes. layers_off: numbers of layers that do not steer;
     they go on reading and writing. Both can be changed between steps: they are what the controls of a comparison set.
+
+    fault: why the last step was taken back when numbers had broken down in it (what check_turn reports), else None.
 
     A session is for one caller at a time; different sessions of a model may run in different threads, or step by
     step in one. Raises SessionError when a setting, or something asked of the session, cannot be honoured.
@@ -72,6 +74,7 @@ class Session:
         self._steps = []
         self._kept = KeptCache()  # stays empty unless the context is "full"
         self._busy = threading.Lock()
+        self.fault = None
         self.writes = bool(writes)
         self.layers_off = layers_off
 
@@ -223,14 +226,14 @@ class Session:
     def reset(self):
         """Forget everything: state, turns and history."""
         with self._alone():
-            self._steps, self._kept = [], KeptCache()
+            self._steps, self._kept, self.fault = [], KeptCache(), None
 
     def undo(self):
         """Take back the last step (a turn, a preload, a replaced state), exactly. Returns its messages."""
         with self._alone():
             if not self._steps:
                 raise SessionError("There is nothing to take back: the session is empty.")
-            step = self._steps.pop()
+            step, self.fault = self._steps.pop(), None
             if step.kind == "state":
                 self._kept = KeptCache()  # it was computed under that state
             self._kept.cut(len(self._steps))
@@ -366,6 +369,7 @@ class Session:
             label = step_label(kind, stats, self._steps)
             snapshot = take_snapshot(label, self._weights, run.states, run.binding.gates, run.written)
         self._steps.append(Step(kind, messages, list(reply_ids), run.states, snapshot, stats or {}))
+        self.fault = None
         if self.context == "full":
             self._kept.ends.append(run.length)
 
@@ -416,5 +420,8 @@ class Session:
             raise SessionError("The session is writing a reply; finish or close it first.")
         try:
             yield
+        except NotANumber as error:
+            self.fault = str(error)
+            raise
         finally:
             self._busy.release()

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from deltamem.runtime.errors import SessionError
+from deltamem.runtime.errors import NotANumber, SessionError
 
 
 @dataclass(frozen=True)
@@ -84,12 +84,12 @@ def unstack(states, like, device):
 def take_snapshot(label, adapter, states, gates, written_tokens):
     """Copy states ({module: [1, H, r, r]}) and gate means to the CPU.
 
-    Raises SessionError when a state holds something that is no finite number.
+    Raises NotANumber when a state holds something that is no finite number.
     """
     layers = list(adapter.layers)
     stack = _stack(states, layers)
     if not np.isfinite(stack).all():
-        raise SessionError(
+        raise NotANumber(
             "The memory holds values that are no numbers any more, so this step was taken back; reset the session, or "
             "use another adapter or a lower strength."
         )

@@ -14,6 +14,7 @@ from ui.control import put_on
 from ui.history import write
 from ui.integrity import Checks
 from ui.jobs import Device
+from ui.maps import Maps, Place
 from ui.probing import probe
 from ui.talk import take_back, talk
 from ui.workspace import Workspace
@@ -101,6 +102,18 @@ def test_stopping_a_writing_changes_nothing(away):
     with pytest.raises(Stopped):
         run(steps)
     assert away.steps == [] and away.memory.session.history == []
+
+
+def test_a_trace_comes_back_and_leaves_the_conversation_alone(workspace, away):
+    found = []
+    for page in (workspace, away):
+        run(write(page, Transcript(CHAT, "test")))
+        run(talk(page, "What is the dog called?", **SHORT))
+        before = page.memory.session.messages, len(page.memory.session.snapshots)
+        found.append(Maps(page, Place(turn=1)).trace())
+        assert (page.memory.session.messages, len(page.memory.session.snapshots)) == before
+    here, there = found
+    assert here.pieces == there.pieces and np.allclose(here.influence, there.influence, rtol=1e-2)
 
 
 def test_probes_and_checks_away(workspace, away):

@@ -10,7 +10,7 @@ from deltamem.compare.figures import DARK, LIGHT
 from deltamem.runtime import Session
 from deltamem.transcripts import Transcript
 from ui.history import write
-from ui.maps import _KEPT, PICTURES, TABS, Maps, NoFigure, Place, table
+from ui.maps import _KEPT, TABS, Maps, NoFigure, Place, table
 from ui.stepping import branch_at
 from ui.talk import take_back, talk
 from ui.workspace import Column
@@ -69,14 +69,16 @@ def test_a_place_that_is_gone_moves_to_the_nearest(talked):
     assert 0 <= maps.strongest() < 4
 
 
-def test_what_was_drawn_is_kept_and_what_changed_is_drawn_anew(talked):
+def test_what_was_drawn_is_kept_and_what_changed_is_drawn_anew(talked, monkeypatch):
     kept = _KEPT[talked] if talked in _KEPT else None
     assert kept is None
     first = Maps(talked, Place(turn=2)).shown("atlas", LIGHT)
     assert Maps(talked, Place(turn=2)).shown("atlas", LIGHT) == first
     assert Maps(talked, Place(turn=2)).shown("atlas", DARK)[0] != first[0]
     assert Maps(talked, Place(turn=1)).shown("atlas", LIGHT)[0] != first[0]
+    assert not Maps(talked, Place(turn=2)).measured
     trace = Maps(talked, Place(turn=2)).trace()
+    assert Maps(talked, Place(turn=2)).measured
     assert Maps(talked, Place(turn=2)).trace() is trace
     take_back(talked)
     for _ in talk(talked, "What is the name of the dog?", max_new_tokens=3):
@@ -84,13 +86,12 @@ def test_what_was_drawn_is_kept_and_what_changed_is_drawn_anew(talked):
     maps = Maps(talked, Place(turn=2))
     assert maps.shown("atlas", LIGHT)[0] != first[0], "another turn 2"
     assert maps.trace() is not trace and "dog" in "".join(maps.trace().pieces)
+    monkeypatch.setattr("ui.maps.PICTURES", 5)
     for layer in range(4):
-        for turn in range(3):
-            for which in ("layer", "layer_change", "atlas", "change", "spectrum"):
-                Maps(talked, Place(turn=turn, layer=layer)).shown(which, LIGHT)
-    kept = _KEPT[talked].pictures
-    assert len(kept) == PICTURES
-    assert len(list(Path(talked.folder).glob("figure-*/*.png"))) == PICTURES, "those that are not kept are deleted"
+        for which in ("layer", "layer_change"):
+            Maps(talked, Place(layer=layer)).shown(which, LIGHT)
+    assert len(_KEPT[talked].pictures) == 5
+    assert len(list(Path(talked.folder).glob("figure-*/*.png"))) == 5, "those that are not kept are deleted"
 
 
 def test_alternative_texts_and_tables_come_with_each_figure(talked):

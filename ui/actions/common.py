@@ -119,6 +119,22 @@ def other_messages(workspace: Workspace, name: str | None, examples: list[Exampl
     raise Refused("There is no other transcript: choose one under “What the controls use”, in step 2.")
 
 
+def excused_steps(handler):
+    """For generator handlers: as `excused`."""
+
+    @functools.wraps(handler)
+    def run(*args):
+        try:
+            yield from handler(*args)
+        except (Gone, FileNotFoundError):
+            yield {}
+        except Exception as error:
+            gr.Warning(sentence(error))
+            yield {}
+
+    return run
+
+
 def remove(path: str | None) -> None:
     """Delete an uploaded file: once read, nobody needs it, and its address could be passed on."""
     if path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import gradio as gr
@@ -15,11 +16,26 @@ from ..panels import columns as columns_view
 from ..panels.memory import KINDS
 from ..stepping import branch_at
 from ..talk import take_back
-from .common import DRAW, MODEL, Page, Refused, excused
+from .common import DRAW, MODEL, Page, Refused, excused, excused_steps
 from .keeping import PRESS
 
+MEASURED = ("tokens", "influence")  # tabs whose figures need the step's trace
 # The last input tells whether the page is dark now: only the browser knows.
 SCHEME = "(...values) => [...values.slice(0, -1), document.body.classList.contains('dark')]"
+
+
+def wire_undo(page: Page) -> list:
+    """Connect the way back; returns the events after which the memory has changed."""
+
+    @excused
+    def undo(key):
+        workspace = page.registry.get(key)
+        with workspace.claim():
+            if take_back(workspace) is None:
+                raise Refused("There is no turn to take back: Reset empties the memory.")
+        return columns_view.draw(page.columns, workspace)
+
+    return [page.memory.undo.click(undo, page.key, page.columns.outputs, **MODEL)]
 
 
 def wire(page: Page, changes: list) -> None:
@@ -29,32 +45,36 @@ def wire(page: Page, changes: list) -> None:
     def maps_at(key, *place) -> Maps:
         return Maps(page.registry.get(key), Place(*place))
 
-    @excused
+    @excused_steps
     def newest(key, tab, *values):
         *place, dark = values
         maps = maps_at(key, *place)
         if maps.empty:
-            return {panel.empty: gr.HTML(visible=True), panel.full: gr.Column(visible=False)}
+            yield {panel.empty: gr.HTML(visible=True), panel.full: gr.Column(visible=False)}
+            return
         arm, _, layer, head, against = place
         maps = maps_at(key, arm, len(maps.shots[maps.place.arm]) - 1, layer, head, against)
         if not maps.workspace.seen:
             maps.workspace.seen = True
             maps = maps_at(key, arm, maps.place.turn, maps.strongest(), head, against)
-        shown = {panel.empty: gr.HTML(visible=False), panel.full: gr.Column(visible=True)}
-        return {**shown, **_controls(maps), **_figures(maps, tab, dark)}
+        yield {panel.empty: gr.HTML(visible=False), panel.full: gr.Column(visible=True), **_controls(maps)}
+        yield from _figures(maps, tab, dark)
 
-    def redraw(key, tab, *values):
+    @excused_steps
+    def moved(key, tab, *values):
         *place, dark = values
         maps = maps_at(key, *place)
-        return {} if maps.empty else {panel.moment: maps.moment(), **_figures(maps, tab, dark)}
+        if not maps.empty:
+            yield {panel.moment: maps.moment()}
+            yield from _figures(maps, tab, dark)
 
-    moved = excused(redraw)
-
-    @excused
+    @excused_steps
     def chosen_arm(key, tab, *values):
         *place, dark = values
         maps = maps_at(key, *place)
-        return {} if maps.empty else {**_controls(maps), **_figures(maps, tab, dark)}
+        if not maps.empty:
+            yield _controls(maps)
+            yield from _figures(maps, tab, dark)
 
     def _controls(maps: Maps) -> dict:
         """The places that there are to look at."""
@@ -69,9 +89,11 @@ def wire(page: Page, changes: list) -> None:
             panel.moment: maps.moment(),
         }
 
-    def _figures(maps: Maps, tab: str, dark: bool) -> dict:
+    def _figures(maps: Maps, tab: str, dark: bool) -> Iterator[dict]:
         """The figures of one tab: the others are drawn when their tab is opened."""
         look, shown, note = DARK if dark else LIGHT, {}, ""
+        if tab in MEASURED and not maps.measured:
+            yield {panel.notes[tab]: words.note("Measuring: the tokens of this step are read once more…")}
         for which in TABS[tab]:
             part = panel.figures[which]
             try:
@@ -85,12 +107,12 @@ def wire(page: Page, changes: list) -> None:
                 shown[part.table] = ""
                 shown[part.image] = "" if which == "tokens" else gr.Image(value=None, visible=False)
         pick = gr.Row(visible="layer" in TABS[tab] or "layer_change" in TABS[tab])
-        return {**shown, panel.pick: pick, panel.notes[tab]: words.note(note)}
+        yield {**shown, panel.pick: pick, panel.notes[tab]: words.note(note)}
 
     def opened(tab):
-        @excused
         def draw(key, *values):
-            return {panel.tab: tab, **redraw(key, tab, *values)}
+            yield {panel.tab: tab}
+            yield from moved(key, tab, *values)
 
         return draw
 
@@ -108,14 +130,6 @@ def wire(page: Page, changes: list) -> None:
                 raise Refused(str(error)) from None
 
         return make
-
-    @excused
-    def undo(key):
-        workspace = page.registry.get(key)
-        with workspace.claim():
-            if take_back(workspace) is None:
-                raise Refused("There is no turn to take back: Reset empties the memory.")
-        return columns_view.draw(page.columns, workspace)
 
     @excused
     def branch(key, *place):
@@ -149,4 +163,3 @@ def wire(page: Page, changes: list) -> None:
         for kind in KINDS:
             _download(part.files[kind], filed(which, kind), spot)
     _download(panel.branch, branch, spot)
-    panel.undo.click(undo, page.key, page.columns.outputs, **MODEL).then(newest, view, outputs, **drawn)

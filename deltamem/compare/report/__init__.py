@@ -7,6 +7,6 @@ and per arm with memory: figures as PNG and SVG with their numbers as CSV, and a
 """
 
 from .facts import history_sha256
-from .write import write_report
+from .write import check_target, write_report
 
-__all__ = ["history_sha256", "write_report"]
+__all__ = ["check_target", "history_sha256", "write_report"]

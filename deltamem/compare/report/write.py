@@ -51,7 +51,7 @@ def write_report(
     after each figure. Raises ReportError.
     """
     target = Path(target)
-    _check_target(target)
+    check_target(target)
     arms = [arm for arm in arms if arm.key in sessions]
     if not arms:
         raise ReportError("There are no columns to report on; compare at least one arm.")
@@ -126,8 +126,9 @@ def _ran(session):
     return bool(session.history or session.messages)
 
 
-def _check_target(target):
-    """Refuse, before any work, a place that holds something else."""
+def check_target(target):
+    """Raise ReportError for a place that holds something else: known before any work."""
+    target = Path(target)
     if target.suffix.lower() == ".zip":
         if target.is_dir():
             raise ReportError(f"{target} is a folder; give the name of a ZIP file, or of a folder without .zip.")

@@ -127,7 +127,11 @@ class Decoder:
                     return self._idle.pop(index)
             if self._model.device.type == "cpu":
                 # Nothing is gained by keeping it: memory that was not touched yet costs nothing.
-                engine = Engine(self._model, self._shapes, list(adapters.values()), len(needs), tokens)
+                try:
+                    engine = Engine(self._model, self._shapes, list(adapters.values()), len(needs), tokens)
+                except (torch.OutOfMemoryError, RuntimeError) as error:  # what the CPU's allocator raises is no more
+                    self._say(f"no engine could be made ({error})".splitlines()[0])
+                    return None
                 return key, engine, Eager(engine)
             self._idle = [kept for kept in self._idle if kept[0] != key]  # too small
             return self._make(key, list(adapters.values()), -(-tokens // STEP) * STEP)

@@ -1,0 +1,211 @@
+"""A device that runs out of memory, numbers that break down: one sentence, nothing lost, the next request works."""
+
+import gc
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModelForCausalLM
+
+from deltamem.compare.arms import PRESETS, make_session
+from deltamem.compare.integrity import check_turn
+from deltamem.runtime import load_model
+from deltamem.runtime.decoder import decoder as decoding
+from deltamem.runtime.errors import ModelError, NotANumber, SessionError
+from deltamem.runtime.together import reply_together
+from tests.reliability.files import meaning
+from tests.reliability.subjects import HISTORY
+from ui.history import write
+from ui.integrity import Checks
+from ui.panels.integrity import badge
+from ui.talk import talk
+from ui.workspace import Workspace
+
+ARMS = list(PRESETS)
+SHORT = {"max_new_tokens": 6}
+
+
+def out_of_memory(*_, **__):
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nGPU 0 has a total capacity of 1 GiB")
+
+
+def tensor_bytes():
+    """Bytes of all storages that tensors hold on to."""
+    gc.collect()
+    storages = {}
+    for one in gc.get_objects():
+        if issubclass(type(one), torch.Tensor):
+            storage = one.untyped_storage()
+            storages[storage.data_ptr()] = storage.nbytes()
+    return sum(storages.values())
+
+
+@contextmanager
+def broken_pass(model, after, fault):
+    """The backbone's passes break from number `after` on (counted from 0). fault(output) -> output, or raises."""
+    count = iter(range(10**6))
+    attention = model.backbone.model.layers[1].self_attn
+
+    def hook(module, args, kwargs, output):
+        return fault(output) if next(count) >= after else output
+
+    handle = attention.register_forward_hook(hook, with_kwargs=True)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+@pytest.fixture(params=ARMS)
+def session(request, model):
+    """A session of each arm with history and one answer."""
+    one = make_session(model, PRESETS[request.param])
+    one.preload(HISTORY)
+    one.ask("Who is Rex?", **SHORT)
+    return one
+
+
+@pytest.mark.parametrize("after", [0, 1, 3], ids=["prefill", "first step", "third step"])
+def test_out_of_memory_while_answering(session, model, after):
+    """The turn is taken back whole, memory is as before, and the next answer is the one that would have been."""
+    expected = session.branch().ask("And the sea?", **SHORT)
+    before, held = meaning(session), tensor_bytes()
+    with broken_pass(model, after, out_of_memory):
+        with pytest.raises(SessionError, match=r"device ran out of memory .* use a smaller model\.$") as caught:
+            session.ask("And the sea?", **SHORT)
+    assert "\n" not in str(caught.value) and "GiB" not in str(caught.value)
+    del caught
+    assert meaning(session) == before
+    assert abs(tensor_bytes() - held) <= 0.01 * held
+    assert session.ask("And the sea?", **SHORT) == expected
+
+
+def test_out_of_memory_while_history_is_written(session, model):
+    before = meaning(session)
+    with broken_pass(model, 0, out_of_memory):
+        if session.memory:
+            with pytest.raises(SessionError, match="ran out of memory"):
+                session.preload(HISTORY * 20)
+            assert meaning(session) == before
+    session.preload(HISTORY * 20)
+    assert len(session.history) == 42
+
+
+def test_out_of_memory_at_load(place, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(AutoModelForCausalLM, "from_pretrained", out_of_memory)
+        with pytest.raises(ModelError, match="does not fit the free memory of cpu; use a smaller model") as caught:
+            load_model(place / "tiny", adapter=None, device="cpu")
+    assert "\n" not in str(caught.value)
+    assert load_model(place / "tiny", adapter=None, device="cpu").adapter is None
+
+
+@pytest.mark.parametrize(
+    "error", [out_of_memory, lambda *_, **__: (_ for _ in ()).throw(RuntimeError("can't allocate"))]
+)
+def test_no_memory_for_an_engine_means_the_plain_loop(session, monkeypatch, error):
+    expected = session.branch().ask("And the sea?", **SHORT)
+    monkeypatch.setattr(decoding, "Engine", error)
+    assert session.ask("And the sea?", **SHORT) == expected
+
+
+@pytest.mark.parametrize("part", ["Engine", "Graph"])
+def test_out_of_memory_at_a_capture_means_the_plain_loop(model, monkeypatch, part):
+    """Once what other engines hold was given back and a second try failed too."""
+    tries = []
+    monkeypatch.setattr(decoding, "Graph", lambda engine: None)
+    monkeypatch.setattr(decoding, part, lambda *_: tries.append(1) or out_of_memory())
+    model.decoder.works()
+    model.decoder._idle = [("key", "engine", "launcher")]
+    assert model.decoder._make((1, frozenset()), [], 4096) is None
+    assert tries == [1, 1] and model.decoder._idle == []
+    assert model.decoder.works()
+
+
+def spoil(value):
+    def fault(output):
+        first = output[0] if isinstance(output, tuple) else output
+        first = torch.full_like(first, value)
+        return (first, *output[1:]) if isinstance(output, tuple) else first
+
+    return fault
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("after", [0, 2], ids=["prefill", "decoding"])
+def test_numbers_that_break_down_are_not_kept(session, model, after, value):
+    """Writing stops, the finding is red, and the memory is that of the last good turn, without anything to be done."""
+    expected = session.branch().ask("And the sea?", **SHORT)
+    before = meaning(session)
+    with broken_pass(model, after, spoil(value)):
+        with pytest.raises(NotANumber, match="NaN or infinite|no numbers any more"):
+            session.ask("And the sea?", **SHORT)
+    assert meaning(session) == before
+    assert [line.label for line in check_turn(session).wrong] == ["Last step"]
+    assert session.ask("And the sea?", **SHORT) == expected
+    assert check_turn(session).ok
+    session.undo()
+    assert meaning(session) == before
+
+
+def test_a_state_that_breaks_down_while_history_is_written(model):
+    session = make_session(model, PRESETS["memory"])
+    session.preload(HISTORY)
+    before = meaning(session)
+    with broken_pass(model, 0, spoil(float("nan"))), pytest.raises(NotANumber, match="taken back"):
+        session.preload(HISTORY)
+    assert meaning(session) == before and not check_turn(session).ok
+    session.reset()
+    assert check_turn(session).ok
+
+
+def test_one_fault_does_not_spoil_the_others(model):
+    """Of answers that grow side by side, the one that breaks is taken back; the others keep what they said."""
+    sessions = [make_session(model, PRESETS[key]) for key in ("base", "memory", "memory-full")]
+    events = reply_together(sessions, "Who is Rex?", max_new_tokens=50)
+    for _ in range(12):
+        next(events)
+    with broken_pass(model, 0, out_of_memory), pytest.raises(SessionError, match="ran out of memory"):
+        for _ in events:
+            pass
+    for session in sessions:
+        assert session.stats()["turns"] in (0, 1) and not session._busy.locked()
+        assert session.ask("And now?", **SHORT) is not None
+
+
+@pytest.mark.parametrize("fault", [out_of_memory, spoil(float("nan"))], ids=["memory", "numbers"])
+def test_a_page_says_it_and_goes_on(model, fault):
+    """All columns are as before, the question is at hand, the badge turns red for broken numbers and green again."""
+    page = Workspace(model)
+    checks = Checks(page.device)
+    for _ in write(page, transcript()):
+        pass
+    list(talk(page, "Who is Rex?", **SHORT))
+    chats = {key: list(column.chat) for key, column in page.arms.items()}
+    sessions = {key: meaning(column.session) for key, column in page.arms.items()}
+    with broken_pass(model, 3, fault), pytest.raises(SessionError):
+        list(talk(page, "And the sea?", **SHORT))
+    assert page.failed == "And the sea?"
+    assert {key: column.chat for key, column in page.arms.items()} == chats
+    assert {key: meaning(column.session) for key, column in page.arms.items()} == sessions
+    assert ("dm-bad" in badge(checks.of(page))) == (fault is not out_of_memory)
+    list(talk(page, "And the sea?", **SHORT))
+    assert page.failed is None and len(page.turns) == 2
+    assert "dm-fine" in badge(checks.of(page))
+
+
+def transcript():
+    from deltamem.transcripts import Transcript
+
+    return Transcript(HISTORY, "test")
+
+
+def test_a_broken_state_is_never_saved_or_loaded(model, tmp_path):
+    session = make_session(model, PRESETS["memory"])
+    session.preload(HISTORY)
+    with broken_pass(model, 0, spoil(float("nan"))), pytest.raises(NotANumber):
+        session.ask("Who?")
+    session.save(tmp_path / "s.safetensors")
+    again = type(session).load(model, tmp_path / "s.safetensors")
+    assert np.isfinite(again.snapshots[-1].states).all() and meaning(again) == meaning(session)
