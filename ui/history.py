@@ -36,13 +36,14 @@ def write(workspace: Workspace, transcript: Transcript) -> Generator[tuple[int, 
     """
     columns = [column for column in workspace.arms.values() if column.done == len(workspace.steps)]
     groups = _groups(workspace, columns)
+    read = sum(group[0].arm.memory for group in groups)  # the others only note it down
     loaded: list[Session] = []
     refused: dict[str, str] = {}
     try:
         for index, (first, *others) in enumerate(groups):
             try:
                 for done, total in _preload(workspace, first.real, transcript):
-                    yield index * total + done, len(groups) * total
+                    yield index * total + done, read * total
                 loaded.append(first.real)
             except SessionError as error:
                 refused.update({column.arm.key: str(error) for column in (first, *others)})

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from functools import partial
 
+from deltamem.compare.api import Api
 from deltamem.compare.controls import apply
 from deltamem.compare.integrity import check_model
 from deltamem.compare.probes import run_probes
@@ -74,8 +75,13 @@ def trace(model, sessions, stop, label: str) -> Iterator:
     yield sessions[0].trace(label)
 
 
+def call(model, sessions, stop, name: str, arguments: dict) -> Iterator:
+    """What a function of deltamem.compare.api returns; it needs no session of a page."""
+    yield getattr(Api(model), name)(**arguments)
+
+
 JOBS: dict[str, Callable[..., Iterator]] = {
-    job.__name__: job for job in (answers, preload, spoil, probes, check, report, trace)
+    job.__name__: job for job in (answers, preload, spoil, probes, check, report, trace, call)
 }
 
 

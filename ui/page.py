@@ -7,7 +7,7 @@ from pathlib import Path
 
 import gradio as gr
 
-from .actions import checking, choosing, comparing, doubting, keeping, looking, probing, remembering, talking
+from .actions import calling, checking, choosing, comparing, doubting, keeping, looking, probing, remembering, talking
 from .actions.common import Page
 from .gallery import gallery
 from .jobs import Device
@@ -15,6 +15,7 @@ from .panels.arms import arms_panel
 from .panels.ask import ask_panel
 from .panels.columns import columns
 from .panels.difference import difference_panel
+from .panels.guide import guide
 from .panels.header import header
 from .panels.history import history_panel
 from .panels.integrity import CHECKING
@@ -52,6 +53,7 @@ def build_page(
         with gr.Row(elem_id="dm-top"):
             header(model)
             integrity = gr.HTML(CHECKING, elem_id="integrity")
+        guide()
         with gr.Row(elem_id="dm-body"):
             with gr.Column(elem_id="dm-rail", scale=0, min_width=340):
                 history = history_panel(shown)
@@ -79,6 +81,7 @@ def build_page(
         ]
         looking.wire(parts, changes)
         probing.wire(parts, shown)
+        calling.wire(device)
         comparing.wire(parts, changes)
 
         def open_page(request: gr.Request):

@@ -75,14 +75,18 @@ def cost_line(stats: dict | None) -> str:
     if stats["stop"] == "before":
         return '<div class="dm-cost">Stopped before the first word; the question was not kept.</div>'
     parts = [
-        ("prompt", many(stats["prompt_tokens"], "token")),
-        ("answer", many(stats["new_tokens"], "token")),
-        ("first token", seconds(stats["ttft_s"])),
-        ("speed", f"{stats['tok_s']:.1f} tok/s"),
-        ("memory state", size(stats["state_bytes"])),
-        ("KV cache", size(stats["kv_bytes"])),
+        (
+            "prompt",
+            many(stats["prompt_tokens"], "token"),
+            "what the model saw: the question, and history where it shows",
+        ),
+        ("answer", many(stats["new_tokens"], "token"), "length of the answer"),
+        ("first token", seconds(stats["ttft_s"]), "time from the question to the first token of the answer"),
+        ("speed", f"{stats['tok_s']:.1f} tok/s", "tokens per second after the first"),
+        ("state", size(stats["state_bytes"]), "size of the memory, the same however long the history is"),
+        ("KV cache", size(stats["kv_bytes"]), "what attention keeps of the prompt; it grows with every token"),
     ]
-    cells = "".join(f"<span><dt>{name}</dt><dd>{value}</dd></span>" for name, value in parts)
+    cells = "".join(f'<span title="{about}"><dt>{name}</dt><dd>{value}</dd></span>' for name, value, about in parts)
     end = STOPS.get(stats["stop"])
     return f'<dl class="dm-cost">{cells}{f"<span><dd>{end}</dd></span>" if end else ""}</dl>'
 

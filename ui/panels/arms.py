@@ -55,21 +55,24 @@ def arms_panel(model, local: bool) -> ArmsPanel:
         with gr.Accordion("Make a column by hand", open=False, elem_id="arms-own"):
             with gr.Row(elem_classes="dm-own"):
                 memory = gr.Radio(
-                    [("on", True), ("off", False)], value=True, label="Memory", min_width=120, elem_id="own-memory"
+                    [("on", True), ("off", False)], value=True, label="Memory", min_width=150, elem_id="own-memory"
                 )
                 sight = gr.Radio(
                     [(text, key) for key, text in SIGHTS.items()],
                     value="none",
                     label="Its prompt shows",
-                    min_width=300,
-                    scale=2,
+                    min_width=320,
+                    scale=4,
                     elem_id="own-sight",
                 )
-                recent = gr.Slider(
-                    1, 20, 3, step=1, label="Recent turns shown", buttons=[], min_width=150, elem_id="own-recent"
-                )
+            with gr.Row(elem_classes="dm-own"):
                 adapter = gr.Dropdown(
-                    adapters(model), value=model.adapter_name, label="Adapter", min_width=130, elem_id="own-adapter"
+                    adapters(model),
+                    value=model.adapter_name,
+                    label="Adapter",
+                    info="The trained weights of the memory",
+                    min_width=200,
+                    elem_id="own-adapter",
                 )
                 strength = gr.Slider(
                     0,
@@ -79,11 +82,22 @@ def arms_panel(model, local: bool) -> ArmsPanel:
                     label="Strength of the memory",
                     info="1: as trained",
                     buttons=[],
-                    min_width=150,
+                    min_width=200,
                     elem_id="own-strength",
                 )
+                recent = gr.Slider(
+                    1,
+                    20,
+                    3,
+                    step=1,
+                    label="Recent turns",
+                    info="Shown when the prompt shows recent turns",
+                    buttons=[],
+                    min_width=200,
+                    elem_id="own-recent",
+                )
             with gr.Row(elem_classes="dm-buttons"):
-                add = gr.Button("Add this column", variant="primary", scale=0, min_width=150, elem_id="own-add")
+                add = gr.Button("Add this column", variant="primary", scale=0, min_width=170, elem_id="own-add")
                 place = gr.Textbox(
                     label="Another adapter: folder or hub id",
                     show_label=False,
@@ -94,7 +108,7 @@ def arms_panel(model, local: bool) -> ArmsPanel:
                     elem_id="own-place",
                     min_width=200,
                 )
-                fetch = gr.Button("Load adapter", visible=local, scale=0, min_width=130, elem_id="own-fetch")
+                fetch = gr.Button("Load adapter", visible=local, scale=0, min_width=150, elem_id="own-fetch")
             own_status = gr.HTML("", elem_id="own-status", elem_classes="dm-status")
         replay = gr.Checkbox(
             True,

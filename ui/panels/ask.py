@@ -33,7 +33,7 @@ class AskPanel:
 def ask_panel(model, examples: list[Example]) -> AskPanel:
     """examples: transcripts that can lend their state to a control."""
     with gr.Column(elem_classes="dm-panel", elem_id="ask-panel"):
-        step(2, "Ask", "Type a question under the columns: all of them answer, from the same prompt and seed.", "ask")
+        step(2, "Ask", "Type a question under the columns: all answer it, with the same settings and seed.", "ask")
         with gr.Accordion("Settings", open=False, elem_id="ask-settings"):
             max_tokens = gr.Slider(
                 8, 1024, ANSWER_LIMIT, step=1, label="Answer limit, tokens", buttons=[], elem_id="ask-max-tokens"

@@ -61,7 +61,7 @@ def _sides(left: Column, right: Column) -> str:
         f'<section class="dm-side"><h3>{escape(column.now.title)}</h3><p>{text}</p></section>'
         for column, text in ((left, found.left), (right, found.right))
     )
-    same = f"{words.many(found.shared, 'word')} of {counts} are shared."
+    same = f"{words.many(found.shared, 'word')} shared, of {counts}."
     same = "The answers are the same." if answers[0] == answers[1] else same
     return f'<p class="dm-faint">{same}</p><div class="dm-sides">{sides}</div>'
 

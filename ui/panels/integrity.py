@@ -19,10 +19,10 @@ def badge(found: Found) -> str:
         first = f"{wrong[0][0]}: {wrong[0][1].label}: {wrong[0][1].value}"
         title = f"Integrity: {len(wrong)} of {words.many(lines, 'finding')} wrong. {first}"
         summary = f"<summary>✗ {escape(title)}</summary>"
-        return f'<details class="dm-integrity dm-bad" open role="alert">{summary}{groups}</details>'
+        return f'<details class="dm-integrity dm-bad" open role="alert">{summary}<div>{groups}</div></details>'
     return (
         f'<details class="dm-integrity dm-fine"><summary>✓ Integrity: {words.many(lines, "finding")}, none wrong'
-        f"</summary>{groups}</details>"
+        f"</summary><div>{groups}</div></details>"
     )
 
 
