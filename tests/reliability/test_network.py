@@ -138,7 +138,8 @@ def test_no_event_can_be_called_without_its_page(address, config):
     one = client(address)
     called = 0
     for dependency in config["dependencies"]:
-        if not dependency["backend_fn"] or dependency["targets"][0][1] in ("load", "unload"):
+        loading = any(target[1] in ("load", "unload") for target in dependency["targets"])
+        if not dependency["backend_fn"] or loading:
             continue
         status, said = join(one, dependency["id"], [None] * len(dependency["inputs"]))
         text = json.dumps(said)
@@ -233,7 +234,7 @@ def test_files_of_the_machine_are_not_read(address, config, tmp_path):
     secret.write_text(f"user: {CANARY}\nassistant: no\n")
     one = client(address)
     page = uuid.uuid4().hex
-    load = next(d["id"] for d in config["dependencies"] if d["targets"][0][1] == "load")
+    load = next(d["id"] for d in config["dependencies"] if any(kind == "load" for _, kind in d["targets"]))
     join(one, load, [], page)
     for dependency in config["dependencies"]:
         if any(kind == "upload" for _, kind in dependency["targets"]):
