@@ -129,6 +129,7 @@ class Workspace:
         self.failed: str | None = None  # the question of a turn that ended in an error
         self.seen = False  # whether the memory was shown yet
         self.answering = Work("This page is still at work: wait for it, or press Stop or Cancel first.")
+        self.reading = Work("Another file is still being read: wait a moment.")
         self.probing = Work("The probes are still running: wait for them, or press Cancel beside Run.")
         self.reporting = Work("A report is still being written: wait for it.")
         self.results: ProbeResults | None = None  # of the last probes
@@ -161,7 +162,7 @@ class Workspace:
 
     @property
     def busy(self) -> bool:
-        return any(work.busy for work in (self.answering, self.probing, self.reporting))
+        return any(work.busy for work in (self.answering, self.reading, self.probing, self.reporting))
 
     @property
     def unwritten(self) -> bool:
@@ -199,7 +200,7 @@ class Workspace:
     def close(self) -> None:
         """Stop what is running and remove the files."""
         self.closed = True
-        for work in (self.answering, self.probing, self.reporting):
+        for work in (self.answering, self.reading, self.probing, self.reporting):
             work.stop.set()
         if self._folder is not None:
             self._folder.cleanup()

@@ -20,8 +20,7 @@ def wire(page: Page) -> list:
     panel, columns = page.arms, page.columns
 
     def shown(workspace: Workspace) -> dict:
-        replay = gr.Checkbox(visible=bool(workspace.turns))
-        return {**view.draw(panel, workspace), **columns_view.draw_all(columns, workspace), panel.replay: replay}
+        return {**view.draw(panel, workspace), **columns_view.draw_all(columns, workspace)}
 
     def change(workspace: Workspace, keys: list[str], replay: bool, status: gr.HTML):
         """Show the columns `keys`; the sentence about it goes to `status`."""
@@ -86,7 +85,7 @@ def wire(page: Page) -> list:
         page.registry.get(key).stop.set()
         return gr.Button(interactive=False)
 
-    outputs = {panel.chosen, panel.replay, panel.cancel, *columns.everything}
+    outputs = {panel.chosen, panel.cancel, *columns.everything}
     panel.cancel.click(cancel, page.key, panel.cancel, **NOW)
     if panel.fetch.visible:  # a hidden button's event can still be sent: without it there is nothing to send
         panel.fetch.click(fetch, [page.key, panel.place], {panel.own_status, panel.adapter, panel.place}, **READ)

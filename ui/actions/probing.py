@@ -48,7 +48,7 @@ def wire(page: Page, examples: list[Example]) -> None:
         workspace = page.registry.get(key)
         messages, found = plant(int(facts), int(distractors), int(distance), int(seed or 0))
         transcript = Transcript(messages, "planted facts", [], [one.question for one in found])
-        with workspace.claim():
+        with workspace.reading.claim():
             workspace.probes = found
             yield from show(page, workspace, "Planted facts", transcript)
             yield ready(page, workspace, "Planted facts")

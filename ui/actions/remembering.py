@@ -33,7 +33,7 @@ def wire(page: Page) -> list:
         try:
             yield {panel.file: None}  # the drop zone is free for the next file at once
             workspace, name = page.registry.get(key), Path(path).name
-            with workspace.claim():
+            with workspace.reading.claim():
                 yield {panel.status: words.note("Reading the file…")}
                 transcript, probes = read_transcript(path), probes_in(path)
                 yield from show(page, workspace, name, transcript)
@@ -45,7 +45,7 @@ def wire(page: Page) -> list:
         @guarded(panel.status)
         def take(key, table):
             workspace = page.registry.get(key)
-            with workspace.claim():
+            with workspace.reading.claim():
                 transcript, probes = one.read()
                 yield from show(page, workspace, one.title, transcript)
             yield {**ready(page, workspace, one.title), **offer(page, workspace, probes, table)}

@@ -114,7 +114,6 @@ def arms_panel(model, local: bool) -> ArmsPanel:
             True,
             label="Ask a new column the earlier questions too",
             container=False,
-            visible=False,
             elem_id="arms-replay",
         )
     return ArmsPanel(

@@ -17,7 +17,9 @@ CHAT_HEIGHT = 380
 WAITING, NOTHING = "…", "(no answer)"
 COPY = """() => {
   const said = document.querySelectorAll('#chat-%d [data-testid=bot]');
-  const text = said.length ? said[said.length - 1].innerText.trim() : '';
+  const answer = said.length ? said[said.length - 1].cloneNode(true) : document.createElement('div');
+  answer.querySelectorAll('.dm-tag').forEach(tag => tag.remove());
+  const text = answer.textContent.trim();
   const area = Object.assign(document.createElement('textarea'), {value: text});
   document.body.append(area); area.select(); document.execCommand('copy'); area.remove();
 }"""
