@@ -79,8 +79,7 @@ def check_model(model, adapter=None):
 
 def check_turn(session):
     """Findings on a session's last step: its state, what was sent and what was written."""
-    findings, stats = Findings(), session.stats()
-    last, model = stats["last"], session.model
+    findings, last = Findings(), session.stats()["last"]
     if session.fault:
         findings.add("Last step", f"taken back, nothing of it was kept: {session.fault}", False)
     if session.memory:
@@ -91,20 +90,26 @@ def check_turn(session):
             words = f"{snapshot.written_tokens:,} tokens in this step" + _silent(layers, silent)
             findings.add("Written", words, not silent.any())
         else:
-            reason = "the writes are frozen" if not session.writes else "the state was replaced or nothing was told yet"
-            findings.add("Written", f"nothing in this step: {reason}")
-    if last is None:
-        findings.add("Sent", "nothing was asked yet")
-    else:
-        seen, history = last["prompt_tokens"], last["history_tokens"]
-        shown = f"{history:,} of them from the past" if history else "none of them from the past"
-        findings.add("Sent", f"{seen:,} tokens in the prompt, {shown}", not (session.context == "none" and history))
-        if session.memory:
-            findings.add(*_written(session, last))
-        rebuilt = last.get("rebuilt_tokens", 0)
-        findings.add("Rebuilt", f"{rebuilt:,} tokens of the past were computed again" if rebuilt else "nothing")
-    findings.add("Backend", _backend(model))
+            told = snapshot.label.startswith(("turn", "history"))
+            reason = "the writes are frozen" if told else "nothing was told yet" if snapshot.label == "start" else ""
+            findings.add("Written", f"nothing in this step: {reason or 'the state was replaced'}")
+    if last is not None:
+        findings.lines += check_stats(session, last)
+    findings.add("Backend", _backend(session.model))
     return findings
+
+
+def check_stats(session, stats):
+    """A list of Findings on the stats of a turn, of this session or of a branch of it."""
+    findings = Findings()
+    seen, history = stats["prompt_tokens"], stats["history_tokens"]
+    shown = f"{history:,} of them from the past" if history else "none of them from the past"
+    findings.add("Sent", f"{seen:,} tokens in the prompt, {shown}", not (session.context == "none" and history))
+    if session.memory:
+        findings.add(*_written(session, stats))
+    rebuilt = stats.get("rebuilt_tokens", 0)
+    findings.add("Rebuilt", f"{rebuilt:,} tokens of the past were computed again" if rebuilt else "nothing")
+    return findings.lines
 
 
 def _written(session, last):
@@ -137,7 +142,7 @@ def _sound(states, layers, written):
         return "State", f"not finite in layer {', '.join(map(str, numbers[broken][:8]))}", False
     if not written:
         largest = np.abs(states).max()
-        return "State", f"finite, largest |S| {largest:.3g}" if largest else "empty: nothing was written yet", True
+        return "State", f"finite, largest |S| {largest:.3g}" if largest else "zero, and nothing was written since", True
     zero = ~states.any(axis=(1, 2, 3))
     if zero.any():
         return "State", f"zero in layer {', '.join(map(str, numbers[zero][:8]))} although something was written", False

@@ -4,9 +4,10 @@ import hashlib
 import json
 import platform
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 import deltamem
-from deltamem.compare.integrity import check_turn
+from deltamem.compare.integrity import check_stats, check_turn
 from deltamem.core.files import adapter_hash
 
 PACKAGES = ("torch", "transformers", "numpy", "safetensors", "bm25s", "matplotlib")
@@ -33,7 +34,7 @@ def model_facts(model):
     """The backbone, as {name: plain value}."""
     return {
         "name": model.name,
-        "source": model.source,
+        "source": _place(model.source),
         "commit": model.commit,
         "fingerprint": model.fingerprint,
         "device": str(model.device),
@@ -51,7 +52,7 @@ def adapter_facts(model, label):
         "label": label,
         "variant": config.variant,
         "sha256": adapter_hash(adapter),
-        "source": getattr(place, "source", None),
+        "source": _place(getattr(place, "source", None)),
         "commit": getattr(place, "commit", None),
         "layers": len(adapter.layers),
         "states": config.num_state_heads,
@@ -65,6 +66,10 @@ def arm_facts(arm, session, probes):
     stats, findings = session.stats(), check_turn(session)
     answered = [answer.stats for answer in probes.answers.get(arm.key, []) if answer.stats] if probes else []
     prompts = [one["prompt_tokens"] for one in answered] or ([stats["last"]["prompt_tokens"]] if stats["last"] else [])
+    if answered:
+        wrong = [one for turn in answered for one in check_stats(session, turn) if not one.ok]
+        words = f"in {len(answered):,} answers, what was sent and written adds up"
+        findings.add("Probes", f"{wrong[0].label}: {wrong[0].value}" if wrong else words, not wrong)
     said = session.messages
     return {
         "key": arm.key,
@@ -122,6 +127,11 @@ def in_short(arms, probes):
     if not probes["complete"]:
         sentences.append(f"The run was stopped after {asked} of {probes['planned']} questions.")
     return sentences
+
+
+def _place(source):
+    """A hub id as it is; of a local folder the name only, which says enough and nothing about the machine."""
+    return Path(source).name if source and Path(source).is_absolute() else source
 
 
 def _answer(answer):

@@ -97,14 +97,16 @@ def _pictures(arms, sessions, probes, model, files, progress):
     """{arm key, or "" for all of them: [{"title", "alt", "file"}]}; adds the files themselves to `files`."""
     drawn = {}
     if probes is not None and probes.asked:
-        drawn[""] = [probe_chart(probes.bars(), f"{model.name}.")]
+        metrics = [name for name in ("contains", "exact", "f1") if any(row[name] for row in probes.summary())]
+        drawn[""] = [probe_chart(probes.bars(metrics or ["contains"]), f"{model.name}.")]
     remembering = [arm for arm in arms if arm.memory and len(sessions[arm.key].snapshots) > 0]
     everything = [snapshot for arm in remembering for snapshot in sessions[arm.key].snapshots]
     for arm in remembering:
         session = sessions[arm.key]
         source = Source(model.name, session.adapter, arm.title)
         trace = session.trace() if not arm.control and _ran(session) else None
-        drawn[arm.key] = report_figures(source, session.snapshots, trace, scale_of=everything)
+        pictures = report_figures(source, session.snapshots, trace, scale_of=everything)
+        drawn[arm.key] = pictures[:1] if arm.control else pictures  # of a spoilt memory its states say enough
         files[f"data/{arm.key}-states.csv"] = states_csv(session.snapshots).encode()
         files[f"data/{arm.key}-gates.csv"] = gates_csv(session.snapshots).encode()
     total, done, named = sum(map(len, drawn.values())), 0, {}
@@ -114,7 +116,8 @@ def _pictures(arms, sessions, probes, model, files, progress):
             stem = "figures/" + re.sub(r"[^\w.+-]+", "-", f"{key}-{picture.name}" if key else picture.name)
             files[f"{stem}.png"], files[f"{stem}.svg"] = png(picture.figure), svg(picture.figure)
             files[f"{stem}.csv"] = csv_text(picture.rows).encode()
-            named[key].append({"title": picture.title, "alt": picture.alt, "file": stem})
+            width = round(picture.figure.get_size_inches()[0] * 100)
+            named[key].append({"title": picture.title, "alt": picture.alt, "file": stem, "width": width})
             done += 1
             if progress is not None:
                 progress(done, total)
