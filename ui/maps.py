@@ -22,6 +22,7 @@ from deltamem.compare.figures import (
     Source,
     change_atlas,
     csv_text,
+    file_label,
     gate_map,
     influence_map,
     layer_change,
@@ -43,6 +44,7 @@ from deltamem.compare.figures import (
 from . import words
 from .jobs import drain
 from .panels.header import adapter_name
+from .stepping import branch_at
 from .workspace import Column, Workspace
 
 # The tabs with their figures, in order.
@@ -56,7 +58,7 @@ TABS = {
 }
 BEFORE = ""  # compare with the step before
 CELLS = 1200  # numbers of a table on the page; the CSV has all
-PICTURES, TRACES = 48, 8  # kept per page
+PICTURES, TRACES, FILES = 48, 8, 16  # kept per page
 
 
 class NoFigure(Exception):
@@ -83,6 +85,7 @@ class Kept:
     def __init__(self):
         self.pictures: OrderedDict[Hashable, tuple] = OrderedDict()
         self.traces: OrderedDict[Hashable, tuple] = OrderedDict()
+        self.files: OrderedDict[Hashable, tuple] = OrderedDict()
         self.lock = threading.Lock()
         self.numbers = count(1)
 
@@ -97,7 +100,7 @@ class Kept:
             store[key] = (of, value)
             while len(store) > most:
                 _, (_, old) = store.popitem(last=False)
-                if store is self.pictures:
+                if store is not self.traces:
                     Path(old[0]).unlink(missing_ok=True)
         return value
 
@@ -243,11 +246,15 @@ class Maps:
 
         def make():
             picture = self.picture(which, look)
-            path = self._path(f"figure-{next(self.kept.numbers)}", f"{picture.name}.png")
+            path = self._path("figure", f"{picture.name}.png")
             path.write_bytes(png(picture.figure))
             return str(path), picture.alt, table(picture.rows)
 
-        return self.kept.get(self.kept.pictures, PICTURES, key, of, make)
+        found = self.kept.get(self.kept.pictures, PICTURES, key, of, make)
+        if not Path(found[0]).exists():  # Gradio removes files that were shown long ago
+            self.kept.pictures.pop(key, None)
+            found = self.kept.get(self.kept.pictures, PICTURES, key, of, make)
+        return found
 
     def tokens(self, look: Look) -> tuple[str, str]:
         """(marked text, table), both HTML, of the shown step."""
@@ -257,11 +264,18 @@ class Maps:
     def file(self, which: str, kind: str) -> str:
         """Path of a file for download, its name saying what it shows. kind: "png", "svg" or "csv"; always light."""
         picture = self.picture(which)
-        path = self._path("files", f"delta-mem-{picture.name}.{kind}")
+        path = self._download(f"delta-mem-{picture.name}.{kind}")
         if kind == "csv":
             path.write_text(csv_text(picture.rows), encoding="utf-8-sig")  # what spreadsheets take for UTF-8
         else:
             path.write_bytes({"png": png, "svg": svg}[kind](picture.figure))
+        return str(path)
+
+    def branch(self) -> str:
+        """Path of a session file with the shown column as it was at the shown step."""
+        session = branch_at(self.session, self.shot.label)
+        path = self._download(f"delta-mem-{file_label(self.shot.label)}.safetensors")
+        session.save(path)
         return str(path)
 
     def moment(self) -> str:
@@ -276,9 +290,15 @@ class Maps:
     def _trace_key(self) -> Hashable:
         return id(self.shot), self.session.strength, tuple(self.session.layers_off)
 
-    def _path(self, folder: str, name: str) -> Path:
-        place = Path(self.workspace.folder) / folder
-        place.mkdir(exist_ok=True)
+    def _download(self, name: str) -> Path:
+        path = self._path("file", name)
+        self.kept.get(self.kept.files, FILES, path, (), lambda: (path,))
+        return path
+
+    def _path(self, kind: str, name: str) -> Path:
+        """A new place each time: the same address with other contents would come out of the browser's cache."""
+        place = Path(self.workspace.folder) / f"{kind}-{next(self.kept.numbers)}"
+        place.mkdir()
         return place / name
 
 

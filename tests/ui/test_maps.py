@@ -53,6 +53,15 @@ def test_every_figure_as_every_file(talked):
         assert len(lines) > 1 and lines[0].count(",") >= 3
 
 
+def test_every_download_has_an_address_of_its_own(talked, monkeypatch):
+    monkeypatch.setattr("ui.maps.FILES", 3)
+    maps = Maps(talked, Place(turn=1))
+    paths = [Path(maps.file("norms", "csv")) for _ in range(4)] + [Path(maps.branch())]
+    assert len(set(paths)) == 5 and [path.exists() for path in paths] == [False, False, True, True, True]
+    loaded = Session.load(talked.model, paths[-1])
+    assert (loaded.snapshots[-1].states == maps.shot.states).all() and loaded.snapshots[-1].label == "turn 1"
+
+
 def test_empty_pages_have_no_maps(workspace):
     maps = Maps(workspace)
     assert maps.empty and len(maps.titles()) == 1
@@ -74,6 +83,9 @@ def test_what_was_drawn_is_kept_and_what_changed_is_drawn_anew(talked, monkeypat
     assert kept is None
     first = Maps(talked, Place(turn=2)).shown("atlas", LIGHT)
     assert Maps(talked, Place(turn=2)).shown("atlas", LIGHT) == first
+    Path(first[0]).unlink()  # as Gradio does after an hour
+    again = Maps(talked, Place(turn=2)).shown("atlas", LIGHT)
+    assert again[0] != first[0] and Path(again[0]).exists() and again[1:] == first[1:]
     assert Maps(talked, Place(turn=2)).shown("atlas", DARK)[0] != first[0]
     assert Maps(talked, Place(turn=1)).shown("atlas", LIGHT)[0] != first[0]
     assert not Maps(talked, Place(turn=2)).measured

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import gradio as gr
 
-from deltamem.compare.figures import DARK, LIGHT, file_label
+from deltamem.compare.figures import DARK, LIGHT
 from deltamem.core.errors import DeltaMemError
 
 from .. import words
 from ..maps import TABS, Maps, NoFigure, Place
 from ..panels import columns as columns_view
 from ..panels.memory import KINDS
-from ..stepping import branch_at
 from ..talk import take_back
 from .common import DRAW, MODEL, Page, Refused, excused, excused_steps
 from .keeping import PRESS
@@ -133,11 +131,7 @@ def wire(page: Page, changes: list) -> None:
 
     @excused
     def branch(key, *place):
-        maps = maps_at(key, *place)
-        session = branch_at(maps.session, maps.shot.label)
-        path = Path(maps.workspace.folder) / f"delta-mem-{file_label(maps.shot.label)}.safetensors"
-        session.save(path)
-        return gr.DownloadButton(value=str(path))
+        return gr.DownloadButton(value=maps_at(key, *place).branch())
 
     def _download(button, make, inputs):
         ready = button.click(make, inputs, panel.file, **DRAW)
