@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from html import escape
-from itertools import count
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
@@ -43,6 +40,7 @@ from deltamem.compare.figures import (
 
 from . import words
 from .jobs import drain
+from .kept import Kept
 from .panels.header import adapter_name
 from .stepping import branch_at
 from .workspace import Column, Workspace
@@ -57,7 +55,6 @@ TABS = {
     "influence": ("influence",),
 }
 BEFORE = ""  # compare with the step before
-CELLS = 1200  # numbers of a table on the page; the CSV has all
 PICTURES, TRACES, FILES = 48, 8, 16  # kept per page
 
 
@@ -77,32 +74,6 @@ class Place:
     layer: int = 0
     head: int = 0
     against: str = BEFORE
-
-
-class Kept:
-    """What was drawn and measured for one page: the newest few, by what they show."""
-
-    def __init__(self):
-        self.pictures: OrderedDict[Hashable, tuple] = OrderedDict()
-        self.traces: OrderedDict[Hashable, tuple] = OrderedDict()
-        self.files: OrderedDict[Hashable, tuple] = OrderedDict()
-        self.lock = threading.Lock()
-        self.numbers = count(1)
-
-    def get(self, store: OrderedDict, most: int, key: Hashable, of: tuple, make: Callable):
-        """The value under a key, made when it is not there. of: what it was made from, kept so that ids stay unique."""
-        with self.lock:
-            if key in store:
-                store.move_to_end(key)
-                return store[key][1]
-        value = make()
-        with self.lock:
-            store[key] = (of, value)
-            while len(store) > most:
-                _, (_, old) = store.popitem(last=False)
-                if store is not self.traces:
-                    Path(old[0]).unlink(missing_ok=True)
-        return value
 
 
 _KEPT: WeakKeyDictionary[Workspace, Kept] = WeakKeyDictionary()
@@ -248,7 +219,7 @@ class Maps:
             picture = self.picture(which, look)
             path = self._path("figure", f"{picture.name}.png")
             path.write_bytes(png(picture.figure))
-            return str(path), picture.alt, table(picture.rows)
+            return str(path), picture.alt, words.number_table(picture.rows)
 
         found = self.kept.get(self.kept.pictures, PICTURES, key, of, make)
         if not Path(found[0]).exists():  # Gradio removes files that were shown long ago
@@ -259,7 +230,7 @@ class Maps:
     def tokens(self, look: Look) -> tuple[str, str]:
         """(marked text, table), both HTML, of the shown step."""
         trace = self.trace()
-        return token_html(trace, look), table(token_rows(trace))
+        return token_html(trace, look), words.number_table(token_rows(trace))
 
     def file(self, which: str, kind: str) -> str:
         """Path of a file for download, its name saying what it shows. kind: "png", "svg" or "csv"; always light."""
@@ -305,28 +276,6 @@ class Maps:
 def title(column: Column) -> str:
     """What a column is called, and what is spoilt in it."""
     return column.arm.title + (f" (control: {column.warning})" if column.control else "")
-
-
-def table(rows: list[list], cells: int = CELLS) -> str:
-    """The numbers of a figure as an HTML table, as many lines as CELLS allows."""
-    header, *lines = rows
-    shown = max(1, cells // len(header))
-    head = "".join(f'<th scope="col">{escape(str(name))}</th>' for name in header)
-    body = "".join(
-        "<tr>" + "".join(f"<td>{escape(_cell(cell))}</td>" for cell in line) + "</tr>" for line in lines[:shown]
-    )
-    more = len(lines) - shown
-    rest = f'<p class="dm-faint">And {words.many(more, "more line")}, in the CSV file.</p>' if more > 0 else ""
-    return (
-        '<div class="dm-table dm-numbers" tabindex="0" role="region" aria-label="The figure’s numbers"><table><thead>'
-        f"<tr>{head}</tr></thead><tbody>{body}</tbody></table></div>{rest}"
-    )
-
-
-def _cell(cell) -> str:
-    if isinstance(cell, float):
-        return "–" if cell != cell else f"{cell:.4g}".replace("-", "−")
-    return str(cell).replace("\n", "↵")
 
 
 def _within(value, size: int) -> int:

@@ -120,3 +120,25 @@ def preview_table(messages: list[dict], counts: list[int], rows: int = 50, width
         '<th scope="col">Role</th><th scope="col">Text</th><th scope="col">Tokens</th></tr></thead>'
         f"<tbody>{''.join(lines)}</tbody></table></div>"
     )
+
+
+def number_table(rows: list[list], cells: int = 1200) -> str:
+    """The numbers of a figure as an HTML table, as many lines as `cells` numbers make; the CSV file has all."""
+    header, *lines = rows
+    shown = max(1, cells // len(header))
+    head = "".join(f'<th scope="col">{escape(str(name))}</th>' for name in header)
+    body = "".join(
+        "<tr>" + "".join(f"<td>{escape(_cell(cell))}</td>" for cell in line) + "</tr>" for line in lines[:shown]
+    )
+    more = len(lines) - shown
+    rest = f'<p class="dm-faint">And {many(more, "more line")}, in the CSV file.</p>' if more > 0 else ""
+    return (
+        '<div class="dm-table dm-numbers" tabindex="0" role="region" aria-label="The figure’s numbers"><table><thead>'
+        f"<tr>{head}</tr></thead><tbody>{body}</tbody></table></div>{rest}"
+    )
+
+
+def _cell(cell) -> str:
+    if isinstance(cell, float):
+        return "–" if cell != cell else f"{cell:.4g}".replace("-", "−")
+    return str(cell).replace("\n", "↵")

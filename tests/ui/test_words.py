@@ -68,3 +68,10 @@ def test_progress_is_readable_without_seeing_it():
     assert 'role="progressbar"' in bar and 'aria-valuenow="25"' in bar
     assert "Writing: 50 of 200 tokens, about 3 s left" in bar
     assert "preparing" in words.progress_bar("Writing", 0, 0)
+
+
+def test_tables_are_escaped_and_bounded():
+    rows = [["text", "value"], ["<b>&", float("nan")], *([str(index), -0.5] for index in range(2000))]
+    html = words.number_table(rows)
+    assert "&lt;b&gt;&amp;" in html and "<b>" not in html and "–" in html and "−0.5" in html
+    assert html.count("<tr>") == 601 and "And 1,401 more lines" in html
