@@ -50,8 +50,9 @@ def test_every_way_of_looking(open_page, screenshots, width, height, scheme):
     for name, figures in TABS.items():
         open_tab(tab, name)
         for figure in figures:
+            # The step's words come before its figures, and a figure's text before its picture.
+            tab.wait_for_selector(f"#{figure} img[alt*='turn 1']", state="attached")
             shown(tab, figure)
-            tab.wait_for_selector(f"#{figure} img[alt*='turn 1']")  # the step's words come before its figures
             alt = tab.get_attribute(f"#{figure} img", "alt")
             assert "SmolLM2-135M-Instruct" in alt and "cale" in alt
             corner = tab.evaluate(
