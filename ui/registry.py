@@ -84,8 +84,8 @@ class Registry:
             dropped = self._sweep()
         _close(dropped)
 
-    def sweep_every(self, seconds: float) -> None:
-        """Sweep also while nobody uses the registry, for as long as there is one."""
+    def sweep_every(self, seconds: float) -> threading.Thread:
+        """Sweep also while nobody uses the registry, for as long as there is one: the thread that does."""
         wake, here = threading.Event(), weakref.ref(self, lambda _: wake.set())
 
         def run():
@@ -94,7 +94,9 @@ class Registry:
                     registry.sweep()
                 del registry
 
-        threading.Thread(target=run, daemon=True).start()
+        sweeper = threading.Thread(target=run, name="sweeper", daemon=True)
+        sweeper.start()
+        return sweeper
 
     def close_page(self, page: str) -> None:
         """Drop the workspace that was opened for a page; unknown pages are ignored."""

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import uuid
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,14 +36,17 @@ class Served:
         return self._status("VmRSS")
 
 
+def served(place, *options):
+    """A page for the tiny model in place/tiny and place/adapter."""
+    return served_model("--base", str(place / "tiny"), "--adapter", str(place / "adapter"), "--device", "cpu", *options)
+
+
 @contextmanager
-def served(place, *options, environment=None):
-    """A page for the tiny model in place/tiny and place/adapter; no error of the project may be in its log."""
-    command = [sys.executable, "-u", "app.py", "--base", str(place / "tiny"), "--adapter", str(place / "adapter")]
+def served_model(*options):
+    """The page of app.py with these options; no error of the project may be in its log."""
     process = subprocess.Popen(
-        [*command, "--device", "cpu", *options],
+        [sys.executable, "-u", "app.py", *options],
         cwd=ROOT,
-        env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -74,35 +77,53 @@ def served(place, *options, environment=None):
 
 def client(address, user=None):
     """An HTTP client; user: (name, password) to log in with."""
-    one = httpx.Client(base_url=address, timeout=60, follow_redirects=False)
+    one = httpx.Client(base_url=address, timeout=600, follow_redirects=False)
     if user:
         answer = one.post("/login", data={"username": user[0], "password": user[1]})
         assert answer.status_code == 200, answer.text
     return one
 
 
-def event(config, target):
-    """Index of the event that a component starts first. config: the page's; target: its elem_id."""
+def event(config, target, kind=None):
+    """Index of the event that a component starts first. config: the page's; target: the component's elem_id."""
     number = next(one["id"] for one in config["components"] if one["props"].get("elem_id") == target)
-    return next(one["id"] for one in config["dependencies"] if any(t[0] == number for t in one["targets"]))
+    return next(
+        index for index, starts in started(config) if any(t[0] == number and kind in (None, t[1]) for t in starts)
+    )
+
+
+def opening(config):
+    """Index of the event with which a page opens."""
+    return next(index for index, starts in started(config) if any(kind == "load" for _, kind in starts))
+
+
+def started(config):
+    """(index, what starts it) of every event of a page; functions for scripts are started by nothing on it."""
+    return [(one["id"], one["targets"]) for one in config["dependencies"]]
+
+
+def messages(one, index, data, page):
+    """What an event answers with, as a browser gets it; a refusal by the queue is one message "refused"."""
+    body = {"data": data, "fn_index": index, "session_hash": page, "event_data": None, "trigger_id": None}
+    answer = one.post("/gradio_api/queue/join", json=body)
+    if answer.status_code != 200:
+        yield {"msg": "refused", "status": answer.status_code, "detail": answer.text}
+        return
+    wanted = answer.json()["event_id"]
+    with one.stream("GET", "/gradio_api/queue/data", params={"session_hash": page}) as lines:
+        for line in lines.iter_lines():
+            if line.startswith("data:"):
+                message = json.loads(line[5:])
+                yield message
+                ended = message["msg"] == "process_completed" and message["event_id"] == wanted
+                if ended or message["msg"] == "close_stream":
+                    return
 
 
 def join(one, index, data, page=None):
     """Start an event as a browser does: (HTTP status, the messages it answers with)."""
-    page = page or uuid.uuid4().hex
-    body = {"data": data, "fn_index": index, "session_hash": page, "event_data": None, "trigger_id": None}
-    answer = one.post("/gradio_api/queue/join", json=body)
-    if answer.status_code != 200:
-        return answer.status_code, [answer.json()]
-    wanted, found = answer.json()["event_id"], []
-    with one.stream("GET", "/gradio_api/queue/data", params={"session_hash": page}) as lines:
-        for line in lines.iter_lines():
-            if line.startswith("data:"):
-                found.append(json.loads(line[5:]))
-                ended = found[-1]["msg"] == "process_completed" and found[-1]["event_id"] == wanted
-                if ended or found[-1]["msg"] == "close_stream":
-                    break
-    return 200, found
+    found = list(messages(one, index, data, page or uuid.uuid4().hex))
+    return found[0].get("status", 200), found
 
 
 class Visitor:
@@ -116,8 +137,7 @@ class Visitor:
         self._heart = threading.Thread(target=self._beat, args=(address,), daemon=True)
         self._heart.start()
         self._alive.wait(60)
-        opening = next(one["id"] for one in config["dependencies"] if one["targets"][0][1] == "load")
-        join(self.client, opening, [], self.name)
+        join(self.client, opening(config), [], self.name)
 
     def inputs(self, index, changes):
         """What an event is sent: the components' values at the start, and changes by elem_id."""
@@ -125,13 +145,20 @@ class Visitor:
         numbers = next(one["inputs"] for one in self.config["dependencies"] if one["id"] == index)
         return [changes.get(components[n].get("elem_id"), components[n].get("value")) for n in numbers]
 
+    def messages(self, index, inputs):
+        """What an event answers with."""
+        return messages(self.client, index, inputs, self.name)
+
     def leave(self):
         """Close the tab."""
         self._left.set()
         self._heart.join(60)
 
     def _beat(self, address):
-        with client(address).stream("GET", f"/gradio_api/heartbeat/{self.name}") as lines:
+        with (
+            suppress(httpx.TransportError),  # the server may end before its visitors leave
+            client(address).stream("GET", f"/gradio_api/heartbeat/{self.name}") as lines,
+        ):
             for _ in lines.iter_raw():
                 self._alive.set()
                 if self._left.wait(0.05):

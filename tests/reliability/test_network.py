@@ -20,7 +20,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from tests.reliability.serving import client, join, served
+from tests.reliability.serving import client, event, join, opening, served
 from ui import guard
 from ui.guard import MAX_JSON, MAX_UPLOAD, is_offered, names_an_address, network_options
 from ui.page import build_page
@@ -205,15 +205,7 @@ def test_no_address_is_ever_fetched(address, config, trap):
     ):
         assert one.get(f"/gradio_api/{path}").status_code in (400, 403, 404), path
     for target in ("history-file", "session-load"):
-        index = next(
-            one["id"]
-            for one in config["dependencies"]
-            if any(
-                kind == "upload" and component["id"] == number and component["props"].get("elem_id") == target
-                for number, kind in one["targets"]
-                for component in config["components"]
-            )
-        )
+        index = event(config, target, "upload")
         for path in (
             url,
             url.upper(),
@@ -234,8 +226,7 @@ def test_files_of_the_machine_are_not_read(address, config, tmp_path):
     secret.write_text(f"user: {CANARY}\nassistant: no\n")
     one = client(address)
     page = uuid.uuid4().hex
-    load = next(d["id"] for d in config["dependencies"] if any(kind == "load" for _, kind in d["targets"]))
-    join(one, load, [], page)
+    join(one, opening(config), [], page)
     for dependency in config["dependencies"]:
         if any(kind == "upload" for _, kind in dependency["targets"]):
             file = {"path": str(secret), "meta": {"_type": "gradio.FileData"}}

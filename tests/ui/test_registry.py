@@ -1,7 +1,6 @@
 """Open pages: found by id only, limited in number and age, never dropped while they work."""
 
 import gc
-import threading
 import time
 
 import pytest
@@ -104,16 +103,13 @@ def test_idle_pages_are_dropped_while_nobody_comes(registry, clock):
 
 
 def test_the_sweeper_ends_with_its_registry(clock):
-    before = threading.active_count()
     registry = Registry(Page, clock=lambda: clock[0])
-    registry.sweep_every(0.01)
-    assert threading.active_count() == before + 1
+    sweeper = registry.sweep_every(0.01)
+    assert sweeper.is_alive()
     del registry
     gc.collect()
-    deadline = time.monotonic() + 60
-    while threading.active_count() > before and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert threading.active_count() == before
+    sweeper.join(60)
+    assert not sweeper.is_alive()
 
 
 def test_what_is_dropped_says_how_to_go_on(registry, clock):
