@@ -127,10 +127,10 @@ def excused_steps(handler):
         try:
             yield from handler(*args)
         except (Gone, FileNotFoundError):
-            yield {}
+            yield gr.skip()  # gradio refuses an empty dict where there are several outputs
         except Exception as error:
             gr.Warning(sentence(error))
-            yield {}
+            yield gr.skip()
 
     return run
 

@@ -1,0 +1,41 @@
+"""A handler that fails leaves the page as it is, whatever its outputs are."""
+
+import gradio as gr
+import pytest
+from gradio_client import Client
+
+from ui.actions.common import Refused, excused, excused_steps
+from ui.registry import Gone
+
+ERRORS = {"gone": Gone("The page has gone."), "swept": FileNotFoundError("figure.png"), "refused": Refused("No.")}
+
+
+@excused
+def plain(kind):
+    raise ERRORS[kind]
+
+
+@excused_steps
+def steps(kind):
+    raise ERRORS[kind]
+    yield
+
+
+@pytest.fixture(scope="module")
+def client():
+    with gr.Blocks() as demo:
+        kind, first, second = gr.Textbox(), gr.Textbox("as"), gr.Textbox("it was")
+        for handler in (plain, steps):
+            for count in (1, 2):
+                gr.Button().click(handler, kind, [first, second][:count], api_name=f"{handler.__name__}_{count}")
+    _, address, _ = demo.launch(prevent_thread_lock=True, quiet=True, server_name="127.0.0.1")
+    yield Client(address, verbose=False)
+    demo.close()
+
+
+@pytest.mark.parametrize("kind", ERRORS)
+@pytest.mark.parametrize("name", ["plain_1", "plain_2", "steps_1", "steps_2"])
+def test_an_error_changes_no_output(client, name, kind):
+    found = client.predict(kind, api_name=f"/{name}")
+    for value in found if isinstance(found, tuple) else (found,):
+        assert value["__type__"] == "update" and "value" not in value
