@@ -2,6 +2,7 @@
 
 import importlib.util
 import logging
+import os
 import threading
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -99,6 +100,8 @@ class Decoder:
 
     def _find_refusal(self):
         model = self._model
+        if model.device.type == "cuda" and os.environ.get("SPACES_ZERO_GPU"):
+            return "on ZeroGPU a process ends with its call, too soon for a capture to pay"
         if model.device.type == "cuda" and importlib.util.find_spec("triton") is None:
             return "Triton is not installed"
         if model.device.type == "cpu" and model.dtype != torch.float32:
