@@ -3,8 +3,19 @@
 from dataclasses import dataclass
 
 CHUNK = 512  # tokens in one pass of token writes: bounds the activations, and the wait before one can stop
-GPU_CHUNK = 8192  # the same on a GPU, where smaller passes would be bound by their launches
+GPU_CHUNKS = 2048, 32768  # the same on a GPU: fewer would be bound by launches; more gain nothing
+GPU_SHARE = 0.05  # of a GPU's memory, for the activations of one pass
 GROUP = 2048  # tokens that share one KV while history is written, and most in one segment: bounds the KV
+
+
+def gpu_chunk(memory, token_bytes):
+    """Tokens of one pass on a GPU of `memory` bytes, where a token's activations take `token_bytes`: a power of two.
+
+    As large as may be: a pass behind others cannot use the fastest attention kernel, which wants a square mask.
+    """
+    fewest, most = GPU_CHUNKS
+    fits = int(GPU_SHARE * memory / token_bytes)
+    return max(fewest, min(most, 1 << max(fits, 1).bit_length() - 1))
 
 
 @dataclass(frozen=True)

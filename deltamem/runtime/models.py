@@ -9,7 +9,7 @@ from transformers.utils import is_flash_attn_2_available
 
 from deltamem.core.attach import hook_backbone
 from deltamem.core.files import read_adapter
-from deltamem.runtime.blocks import GPU_CHUNK
+from deltamem.runtime.blocks import gpu_chunk
 from deltamem.runtime.chat import ChatFormat
 from deltamem.runtime.decoder import Decoder
 from deltamem.runtime.errors import ModelError
@@ -56,7 +56,12 @@ class Model:
     @property
     def chunk(self):
         """Tokens in one pass, for blocks.passes."""
-        return GPU_CHUNK if self.device.type == "cuda" else None
+        if self.device.type != "cuda":
+            return None
+        config = self.backbone.config.get_text_config()
+        wide = 3 * (getattr(config, "intermediate_size", None) or 4 * config.hidden_size) + 8 * config.hidden_size
+        memory = torch.cuda.get_device_properties(self.device).total_memory
+        return gpu_chunk(memory, wide * torch.finfo(self.dtype).bits // 8)
 
     @property
     def adapter(self):

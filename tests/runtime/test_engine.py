@@ -197,3 +197,10 @@ def test_sentences_end_at_full_stops_before_white_space(model):
         found.setdefault(mark, []).append(token)
     assert [model.chat.decode(part) for part in found.values()] == ["It is 3.14 now.", " Is it?", " yes\n", "no"]
     assert sentence_ids(blocks.join([block(ids[:2], False), block(ids[2:4], True)]), model.chat)[:2] == [-1, -1]
+
+
+@pytest.mark.parametrize(
+    ("gigabytes", "token_bytes", "chunk"), [(80, 99_328, 32768), (24, 99_328, 8192), (4, 10**6, 2048)]
+)
+def test_passes_on_a_gpu_are_as_large_as_its_memory_allows(gigabytes, token_bytes, chunk):
+    assert blocks.gpu_chunk(gigabytes * 10**9, token_bytes) == chunk

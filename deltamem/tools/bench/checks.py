@@ -5,7 +5,7 @@ from contextlib import contextmanager
 import torch
 
 from deltamem.kernels.affine_scan import affine_scan, affine_scan_naive
-from deltamem.runtime.blocks import GPU_CHUNK, block, cut
+from deltamem.runtime.blocks import CHUNK, block, cut
 from deltamem.runtime.decoder import Need
 from deltamem.runtime.engine import Reply, decode
 from deltamem.runtime.run import Run
@@ -143,7 +143,7 @@ def seated(model, adapters, ids, tokens, strength=1.0):
             return
         runs = [Run(model, a, cache=seat.cache, strength=strength) for a, seat in zip(adapters, seats, strict=True)]
         for seat, run in zip(seats, runs, strict=True):
-            for part in cut(block(ids, True), GPU_CHUNK):
+            for part in cut(block(ids, True), model.chunk or CHUNK):
                 run.feed(part)
             seat.join(run, ids[-1], Sampler(Sampling(), model.device), tokens)
         yield seats[0].batch, runs
