@@ -14,11 +14,7 @@ from torch import Tensor
 from deltamem.core.errors import ConfigError
 from deltamem.core.layer import DeltaMemLayer
 from deltamem.core.plan import Plan
-
-try:  # CPU builds of torch do not bring Triton
-    from .fused import memory_pass
-except ImportError:
-    memory_pass = None
+from deltamem.kernels.memory_pass import memory_pass
 
 
 class TurnSegments(NamedTuple):
@@ -57,11 +53,11 @@ class TrainingLayer(DeltaMemLayer):
     def forward(self, x: Tensor, state: Tensor, plan: Plan, with_gates: bool = True):
         if isinstance(plan.segments, TurnSegments):
             return *self._turn(x, state, plan.segments), None
-        if self._cast is None or memory_pass is None or not self._is_plain():
+        if self._cast is None or not self._is_plain():
             return super().forward(x, state, plan, with_gates)
         # Padding stands on the right: it is finite, and the kernel gives it neither reads nor gradients.
         raw = F.linear(x, self._cast["weight"], self._cast["bias"])
-        return *memory_pass(raw, plan.written, state), None
+        return *memory_pass(raw, state, plan.written), None
 
     def steer(self, head: str, output: Tensor, reads: Tensor, strength: float = 1.0) -> Tensor:
         config = self.config

@@ -9,28 +9,13 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from ..activations import tanh, unit
 from ..launch import on_device_of
 from ..overlap import let_next_begin, overlap, wait
 from .naive import UPDATES, check_step
 
 MAX_RANK = 64
 COLUMNS = 128  # of the steered projection, for one program
-
-
-@triton.jit
-def _tanh(x):
-    """Exact to rounding near 0 too, where (1 - e) / (1 + e) loses digits."""
-    square = x * x
-    near = x * (1.0 + square * (-1.0 / 3.0 + square * (2.0 / 15.0 - square * (17.0 / 315.0))))
-    e = tl.exp(-2.0 * tl.abs(x))
-    far = (1.0 - e) / (1.0 + e)
-    return tl.where(tl.abs(x) < 0.2, near, tl.where(x < 0.0, -far, far))
-
-
-@triton.jit
-def _unit(x):
-    x = _tanh(x)
-    return x / tl.maximum(tl.sqrt(tl.sum(x * x, axis=0)), 1e-6)
 
 
 @triton.jit
@@ -55,7 +40,7 @@ def _step(
     base = (row * H + head) * R * R
     state = tl.load(state_ptr + base + tile, mask=tile_inside, other=0.0)
     if NORMALIZE:
-        q, k = _unit(q), _unit(k)
+        q, k = unit(tanh(q)), unit(tanh(k))
     read = tl.sum(state * q[None, :], axis=1)
     if stores:
         erase = beta

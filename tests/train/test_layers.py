@@ -1,9 +1,5 @@
 """Training's forms of the memory give the numbers of the plain ones, forward and backward."""
 
-import os
-import subprocess
-import sys
-
 import pytest
 import torch
 
@@ -13,38 +9,6 @@ from deltamem.core.plan import Plan, make_plan
 from deltamem.train.layers import TrainingLayer, TurnSegments
 
 SHAPE = LayerShape(24, 24, 8, 8, 24)
-CHECK = """
-import sys, torch
-from deltamem.core.plan import make_plan
-from deltamem.train.fused import memory_pass
-from tests.train.test_layers import error, make_layer
-
-device = sys.argv[1]
-for length, rank, gate in [(1, 8, 0.0), (33, 8, -4.0), (40, 5, 9.0), (90, 8, 30.0)]:
-    layer = make_layer(rank=rank).to(device)
-    with torch.no_grad():
-        layer.beta_bias += gate
-    x = torch.randn(3, length, 24, device=device)
-    valid = torch.rand(3, length, device=device) > 0.3
-    state = torch.randn(3, 2, rank, rank, device=device)
-    plan = make_plan(layer.config, (3, length), True, valid, None, None, None)
-    upstream = torch.randn(3, length, 2 * rank, device=device)
-    results = []
-    for fused in (False, True):
-        inputs = [x.clone().requires_grad_(), state.clone().requires_grad_()]
-        if fused:
-            weight, bias = layer._packed()
-            reads, final = memory_pass(torch.nn.functional.linear(inputs[0], weight, bias), valid, inputs[1])
-        else:
-            reads, final, _ = layer(*inputs, plan)
-        ((reads * upstream).sum() + final.square().sum()).backward()
-        grads = [p.grad.clone() for p in layer.parameters() if p.grad is not None]
-        layer.zero_grad()
-        results.append([reads.detach(), final.detach(), inputs[0].grad, inputs[1].grad, *grads])
-    for plain, ours in zip(*results):
-        assert error(ours, plain) < 2e-4 and torch.isfinite(ours).all(), (length, rank, gate, error(ours, plain))
-print("equal")
-"""
 
 
 def make_layer(kind=DeltaMemLayer, **options):
@@ -61,12 +25,28 @@ def error(a, b):
 
 
 @pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
-def test_the_kernel_is_the_plain_layer(device):
-    pytest.importorskip("triton")
-    environment = {**os.environ, "TRITON_INTERPRET": "1"} if device == "cpu" else dict(os.environ)
-    # A process of its own: the interpreter is switched on when Triton is imported.
-    run = subprocess.run([sys.executable, "-c", CHECK, device], env=environment, capture_output=True, text=True)
-    assert run.stdout.strip() == "equal", run.stderr
+@pytest.mark.parametrize(("length", "rank", "gate"), [(1, 8, 0.0), (33, 8, -4.0), (40, 5, 9.0), (90, 8, 30.0)])
+def test_a_step_is_the_plain_layer(device, length, rank, gate):
+    """Reads, state and every gradient of a pass inside a step, which casts the weights once."""
+    layer = make_layer(TrainingLayer, rank=rank).to(device)
+    with torch.no_grad():
+        layer.beta_bias += gate
+    x, upstream = torch.randn(3, length, 24, device=device), torch.randn(3, length, 2 * rank, device=device)
+    state = torch.randn(3, 2, rank, rank, device=device)
+    valid = torch.rand(3, length, device=device) > 0.3
+    plan = make_plan(layer.config, (3, length), True, valid, None, None, None)
+    results = []
+    for in_step in (False, True):
+        if in_step:
+            layer.begin_step(torch.float32)
+        inputs = [x.clone().requires_grad_(), state.clone().requires_grad_()]
+        reads, final, _ = layer(*inputs, plan)
+        ((reads * upstream).sum() + final.square().sum()).backward()
+        grads = [p.grad.clone() for p in layer.parameters() if p.grad is not None]
+        layer.zero_grad()
+        results.append([reads.detach(), final.detach(), inputs[0].grad, inputs[1].grad, *grads])
+    for plain, ours in zip(*results, strict=True):
+        assert error(ours, plain) < 2e-4 and torch.isfinite(ours).all()
 
 
 def test_a_turn_of_messages_is_what_the_chat_does():
