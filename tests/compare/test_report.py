@@ -189,6 +189,23 @@ def test_a_report_without_probes_or_turns(model, history, tmp_path):
     assert [path.name for path in target.parent.iterdir()] == ["small"], "nothing else is left behind"
 
 
+def test_probes_may_have_had_other_columns(model, history, tmp_path):
+    """As on the page: controls are probed beside the columns, and a column is added after the probes."""
+    spoilt = parse_arm("memory:control=zero")
+    sessions = start_sessions(model, [PRESETS["memory"], PRESETS["base"], spoilt], history)
+    asked = {key: sessions[key] for key in ("memory", "memory-zero")}
+    probes = run_probes(
+        asked, [Probe("Who?", ("dog",))], {"memory": "δ-mem", spoilt.key: "With <b>zero"}, max_new_tokens=2
+    )
+    target = write_report(tmp_path / "r", [PRESETS["memory"], PRESETS["base"]], sessions, probes=probes)
+    record = json.loads((target / "report.json").read_text())
+    assert [one["title"] for one in record["beside"]] == ["With <b>zero"] and record["beside"][0]["prompt_tokens"] > 0
+    assert record["in_short"][1].startswith("Under a control: With <b>zero ")
+    html, markdown = ((target / name).read_text() for name in ("report.html", "report.md"))
+    assert html.count("With &lt;b&gt;zero") >= 3 and "not asked" in html
+    assert markdown.count("With \\<b\\>zero") >= 3
+
+
 def test_places_that_hold_something_else_are_refused(model, tmp_path):
     arms, sessions = [PRESETS["base"]], start_sessions(model, [PRESETS["base"]])
     (tmp_path / "full").mkdir()

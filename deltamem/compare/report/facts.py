@@ -7,6 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import deltamem
+from deltamem.compare.controls import CONTROLS
 from deltamem.compare.integrity import check_stats, check_turn
 from deltamem.core.files import adapter_hash
 
@@ -64,8 +65,8 @@ def adapter_facts(model, label):
 def arm_facts(arm, session, probes):
     """One column: its settings, what it cost, what was found about it, what was said in it."""
     stats, findings = session.stats(), check_turn(session)
-    answered = [answer.stats for answer in probes.answers.get(arm.key, []) if answer.stats] if probes else []
-    prompts = [one["prompt_tokens"] for one in answered] or ([stats["last"]["prompt_tokens"]] if stats["last"] else [])
+    answered = _answered(probes, arm.key)
+    prompts = answered or ([stats["last"]] if stats["last"] else [])
     if answered:
         wrong = [one for turn in answered for one in check_stats(session, turn) if not one.ok]
         words = f"in {len(answered):,} answers, what was sent and written adds up"
@@ -79,7 +80,7 @@ def arm_facts(arm, session, probes):
         "history_messages": stats["history_messages"],
         "history_written_tokens": stats["history_written_tokens"],
         "written_tokens": stats["written_tokens"],
-        "prompt_tokens": sum(prompts) / len(prompts) if prompts else None,
+        "prompt_tokens": _mean_prompt(prompts),
         "state_bytes": stats["state_bytes"],
         "kv_bytes": max([one["kv_bytes"] for one in answered], default=stats["kv_bytes"]),
         "findings": [{"label": one.label, "value": one.value, "ok": one.ok} for one in findings.lines],
@@ -91,11 +92,31 @@ def arm_facts(arm, session, probes):
     }
 
 
+def beside_facts(arms, probes):
+    """Columns that were probed beside the arms, such as their controls: what the probes tell of them."""
+    keys = {arm.key for arm in arms}
+    return [
+        {
+            "key": key,
+            "title": title,
+            "chips": [],
+            "settings": {"control": next((name for name in CONTROLS if key.endswith(f"-{name}")), None)},
+            "prompt_tokens": _mean_prompt(_answered(probes, key)),
+            "history_written_tokens": None,
+            "state_bytes": max((one["state_bytes"] for one in _answered(probes, key)), default=None),
+            "kv_bytes": max((one["kv_bytes"] for one in _answered(probes, key)), default=None),
+        }
+        for key, title in (probes.titles.items() if probes else ())
+        if key not in keys
+    ]
+
+
 def probe_facts(probes):
     """The probes, every answer with its scores, and the summary; None without probes."""
     if probes is None:
         return None
     return {
+        "titles": probes.titles,
         "planned": len(probes.probes),
         "asked": probes.asked,
         "complete": probes.complete,
@@ -112,21 +133,32 @@ def probe_facts(probes):
     }
 
 
-def in_short(arms, probes):
-    """A few sentences that say what was found, from the numbers alone."""
+def in_short(columns, probes):
+    """A few sentences that say what was found, from the numbers alone. columns: arms, and what was probed beside."""
     if not probes or not probes["asked"]:
         return []
     asked = probes["asked"]
     hits = {row["key"]: round(row["contains"] * asked) for row in probes["summary"]}
-    plain = [arm for arm in arms if not arm["settings"]["control"]]
-    told = [f"{arm['title']} {hits[arm['key']]} of {asked}" for arm in plain]
-    sentences = [f"Answers that contain an accepted one: {'; '.join(told)}."]
-    if spoilt := [arm for arm in arms if arm["settings"]["control"]]:
-        told = [f"{arm['title']} {hits[arm['key']]} of {asked}" for arm in spoilt]
-        sentences.append(f"With the memory spoilt on purpose: {'; '.join(told)}.")
+    told = {False: [], True: []}
+    for column in columns:
+        if column["key"] in hits:
+            spoilt = column["settings"]["control"] is not None
+            told[spoilt].append(f"{column['title']} {hits[column['key']]} of {asked}")
+    sentences = [f"Answers that contain an accepted one: {'; '.join(told[False])}."] if told[False] else []
+    if told[True]:
+        sentences.append(f"Under a control: {'; '.join(told[True])}.")
     if not probes["complete"]:
         sentences.append(f"The run was stopped after {asked} of {probes['planned']} questions.")
     return sentences
+
+
+def _answered(probes, key):
+    """Stats of the answers that an arm gave to the probes."""
+    return [answer.stats for answer in probes.answers.get(key, []) if answer.stats] if probes else []
+
+
+def _mean_prompt(stats):
+    return sum(one["prompt_tokens"] for one in stats) / len(stats) if stats else None
 
 
 def _place(source):

@@ -31,6 +31,7 @@ def _view(record, pictures):
     return {
         **record,
         "pictures": pictures,
+        "columns": record["arms"] + record["beside"],
         "summary": {row["key"]: row for row in record["probes"]["summary"]} if record["probes"] else {},
         "sound": all(arm["sound"] for arm in record["arms"])
         and all(one["ok"] for found in record["integrity"].values() for one in found),
@@ -57,7 +58,9 @@ def share(value):
 
 
 def size(count):
-    """Bytes in words: "7.5 kB"."""
+    """Bytes in words: "7.5 kB"; a dash for what is not known."""
+    if count is None:
+        return "–"
     for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
         if count >= factor:
             return f"{count / factor:.3g} {unit}"

@@ -16,6 +16,7 @@ from deltamem.compare.report.data import gates_csv, states_csv
 from deltamem.compare.report.facts import (
     adapter_facts,
     arm_facts,
+    beside_facts,
     history_sha256,
     in_short,
     model_facts,
@@ -73,9 +74,10 @@ def write_report(
             for label, found in findings.items()
         },
         "arms": [arm_facts(arm, sessions[arm.key], probes) for arm in arms],
+        "beside": beside_facts(arms, probes),
         "probes": probe_facts(probes),
     }
-    record["in_short"] = in_short(record["arms"], record["probes"])
+    record["in_short"] = in_short(record["arms"] + record["beside"], record["probes"])
     files = {}
     pictures = _pictures(arms, sessions, probes, model, files, progress)
     if probes is not None:
