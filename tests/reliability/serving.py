@@ -6,8 +6,9 @@ import subprocess
 import sys
 import threading
 import uuid
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
+from http.client import HTTPConnection
 from pathlib import Path
 
 import httpx
@@ -132,11 +133,10 @@ class Visitor:
     def __init__(self, address, config):
         self.config, self.name = config, uuid.uuid4().hex
         self.client = client(address)
-        self._alive = threading.Event()
-        self._left = threading.Event()
-        self._heart = threading.Thread(target=self._beat, args=(address,), daemon=True)
-        self._heart.start()
-        self._alive.wait(60)
+        self._line = HTTPConnection(address.removeprefix("http://"), timeout=60)
+        self._line.request("GET", f"/gradio_api/heartbeat/{self.name}")
+        self._heart = self._line.getresponse()
+        self._heart.readline()  # the server knows the page from now on, and until this connection ends
         join(self.client, opening(config), [], self.name)
 
     def inputs(self, index, changes):
@@ -151,18 +151,8 @@ class Visitor:
 
     def leave(self):
         """Close the tab."""
-        self._left.set()
-        self._heart.join(60)
-
-    def _beat(self, address):
-        with (
-            suppress(httpx.TransportError),  # the server may end before its visitors leave
-            client(address).stream("GET", f"/gradio_api/heartbeat/{self.name}") as lines,
-        ):
-            for _ in lines.iter_raw():
-                self._alive.set()
-                if self._left.wait(0.05):
-                    return
+        self._heart.close()
+        self._line.close()
 
 
 def press(visitor, index, changes=None):

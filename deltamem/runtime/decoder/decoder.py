@@ -17,7 +17,7 @@ from deltamem.runtime.decoder.launch import Eager, Graph
 from deltamem.runtime.decoder.trial import trial
 
 MAX_ROWS = 8  # answers in one batch
-IDLE_ENGINES = 3  # kept on a GPU for the next turn, with their graphs
+IDLE_ENGINES = 4  # kept on a GPU for the next turn, with their graphs: as many as the page answers at once
 IDLE_SHARE = 0.25  # of the GPU's memory, for their KV at most
 STEP = 4096  # a GPU engine's capacity is a multiple of this many tokens
 
