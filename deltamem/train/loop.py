@@ -2,7 +2,7 @@
 
 On one GPU the whole step (passes, loss, gradients, clipping, AdamW) is captured once per batch layout as a CUDA graph:
 with passes of a few thousand tokens, launching kernels would otherwise cost more than running them. Several processes
-run the same step under accelerate, each with its part of every batch.
+run the same step under accelerate, each with its part of every batch; on GPUs the sum over processes is in the graph.
 """
 
 import json
@@ -12,6 +12,7 @@ from pathlib import Path
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import DistributedType, broadcast
 from torch.utils.data import DataLoader, Subset
 from tqdm import tqdm
 
@@ -44,15 +45,19 @@ class Trainer:
         self.parameters = [p for p in step.parameters() if p.requires_grad]
         device = self.parameters[0].device
         self.cuda = device.type == "cuda"
-        self.captured = self.cuda and self.accelerator.num_processes == 1 and settings.accumulate == 1
+        plain = self.accelerator.distributed_type in (DistributedType.NO, DistributedType.MULTI_GPU)
+        self.captured = self.cuda and plain and settings.accumulate == 1
         self.rate = torch.tensor(settings.learning_rate, device=device)
         optimizer = torch.optim.AdamW(
             self.parameters, lr=self.rate if self.captured else settings.learning_rate, weight_decay=0.0,
             betas=(0.9, 0.98), capturable=self.captured, fused=self.captured,
         )  # fmt: skip
-        self.step_module, self.optimizer = self.accelerator.prepare(step, optimizer)
         if self.captured:
+            # Gradients are averaged in update(): the hooks that prepare() gives a module cannot be captured.
+            self.step_module, self.optimizer = step, self.accelerator.prepare(optimizer)
             self.rate = self.optimizer.param_groups[0]["lr"]  # a captured step reads this tensor; prepare() copied it
+        else:
+            self.step_module, self.optimizer = self.accelerator.prepare(step, optimizer)
         if self.cuda:
             torch.set_float32_matmul_precision("high")
             fuse(backbone)
@@ -73,10 +78,19 @@ class Trainer:
             one = self.step_module(some) / parts
             self.accelerator.backward(one)
             loss = loss + one.detach()
+        if self.captured and self.accelerator.num_processes > 1:
+            self._average_gradients()
         self.accelerator.clip_grad_norm_(self.parameters, self.settings.clip)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=False)
         return loss
+
+    def _average_gradients(self) -> None:
+        """Over all processes, in one message: the adapter's gradients are hundreds of small tensors."""
+        gradients = [p.grad for p in self.parameters]
+        flat = self.accelerator.reduce(torch.cat([g.flatten() for g in gradients]), "mean")
+        for gradient, mean in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
+            gradient.copy_(mean.view_as(gradient))
 
     def resume(self) -> None:
         """Go on from the folder's checkpoint. Raises TrainingError when it does not fit."""
@@ -107,7 +121,7 @@ class Trainer:
                     losses.append(self.update([slot.trimmed().to(device) for slot in slots]))
                 self.step += 1
                 bar.update()
-                last = self._progress(began, minutes) >= 1
+                last = progress >= 1 or self.step == self.settings.steps
                 saving = last or self.step % self.settings.checkpoint_every == 0
                 if saving or self.step % report_every == 0:
                     loss, now = self._mean(losses), time.perf_counter()
@@ -132,8 +146,13 @@ class Trainer:
 
     def _progress(self, began: float, minutes: float | None) -> float:
         """Share of the training that is done: of the steps, or of the time where that is further."""
-        elapsed = (time.perf_counter() - began) / 60
-        return max(self.step / self.settings.steps, elapsed / minutes if minutes else 0.0)
+        done = self.step / self.settings.steps
+        if not minutes:
+            return done
+        elapsed = torch.tensor((time.perf_counter() - began) / 60, device=self.parameters[0].device)
+        if self.accelerator.num_processes > 1:
+            elapsed = broadcast(elapsed)  # one clock for all: they must agree on the rate, and on the end
+        return max(done, elapsed.item() / minutes)
 
     def _save(self) -> None:
         save_checkpoint(self.folder, self.step, self.settings, self.parameters, self._moments)
@@ -173,13 +192,16 @@ class Trainer:
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):  # warm up without learning from it
             self.step_module(inputs).backward()
+            if self.accelerator.num_processes > 1:
+                self._average_gradients()  # connects the processes, which no capture may
             for p in self.parameters:
                 p.grad.zero_()
             if not self._moments.state:
                 self._moments.step()  # with zero gradients: makes the moments, moves no weight
         torch.cuda.current_stream().wait_stream(stream)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=self.pool):
+        # thread_local: the thread that watches over NCCL asks CUDA for events meanwhile.
+        with torch.cuda.graph(graph, pool=self.pool, capture_error_mode="thread_local"):
             loss = self.update(inputs)
         self.pool = graph.pool()
         self.graphs[name] = (graph, inputs, loss)

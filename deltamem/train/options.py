@@ -21,8 +21,9 @@ class Options:
     "delta" or "lora" (a static LoRA of as many parameters). states, write (token, message_mean), heads (letters of
     qkvo), rank, layers (empty: all), beta_bias: the adapter. start_from: adapter folder to start from. talk, dialogues,
     passages: data files, see sources.py. ordinary: prompts whose ordinary answers are rehearsed. most_facts: told in
-    one conversation. batch_share: of the usual batch, for small machines. checkpoint_layers: keep only layer inputs
-    (less memory, a third more time). cases: of the recall sample. minutes: the schedule ends then at the latest.
+    one conversation. begin: where in the curriculum to start, 0 to 1; by default 1, its last stage, with start_from.
+    batch_share: of the usual batch, for small machines. checkpoint_layers: keep only layer inputs (less memory, a
+    third more time). cases: of the recall sample. minutes: the schedule ends then at the latest.
     """
 
     model: str = "demo"
@@ -47,6 +48,7 @@ class Options:
     passages: str | None = None
     ordinary: int = 1024
     most_facts: int = 8
+    begin: float | None = None
     batch_share: float = 1.0
     checkpoint_layers: bool = False
     workers: int = 0

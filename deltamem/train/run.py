@@ -1,6 +1,7 @@
 """From options to a trained adapter: data, adapter, loop, record."""
 
 import random
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -13,6 +14,7 @@ from .batches import Batches
 from .episodes import Episodes, ordinary_prompts
 from .layers import trained
 from .loop import Trainer
+from .lora import LoraStep, new_lora, save_lora
 from .options import Options
 from .recall import sample
 from .record import finish_record, start_record
@@ -74,18 +76,21 @@ def train(options: Options, out: Path, resume: bool = False) -> None:
         make_episodes(options, model),
         settings.steps,
         settings.seed,
-        begin=1.0 if options.start_from else 0.0,
+        begin=options.begin if options.begin is not None else float(options.start_from is not None),
         share=options.batch_share,
         part=(accelerator.process_index, accelerator.num_processes),
     )
+    if options.method == "lora":
+        lora = new_lora(model.backbone, sum(p.numel() for p in adapter.parameters()))
+        step, watch = LoraStep(model.backbone), None
+        save = partial(save_lora, lora, out / "adapter")
+    else:
+        step, watch = ChatStep(model.backbone, adapter), partial(sample, model, adapter, options.cases)
+        save = partial(write_adapter, adapter, out / "adapter", torch.float16, pt=False)
     if options.checkpoint_layers:
         checkpoint_layers(model.backbone)
         model.backbone.train()
-    trainer = Trainer(
-        ChatStep(model.backbone, adapter), batches, settings, out, model.backbone, accelerator,
-        sample=lambda: sample(model, adapter, options.cases),
-        saved=lambda: write_adapter(adapter, out / "adapter", torch.float16, pt=False),
-    )  # fmt: skip
+    trainer = Trainer(step, batches, settings, out, model.backbone, accelerator, sample=watch, saved=save)
     if resume:
         trainer.resume()
     if accelerator.is_main_process:

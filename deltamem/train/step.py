@@ -90,15 +90,20 @@ class ChatStep(nn.Module):
     def _loss(self, backbone, slots: list[Slot]) -> Tensor:
         by_message = self.adapter.config.memory_write_granularity != "token"
         binding = Binding(self.adapter)
-        total, count = 0.0, 0
+        parts = []
         for slot in slots:
             binding.plan = turn_plan(slot, by_message)
             with causal_attention(backbone), bind(backbone, binding):
                 hidden = backbone.base_model(input_ids=slot.ids, use_cache=False).last_hidden_state
-            if slot.targets is None:
-                continue
-            picked = hidden.gather(1, slot.positions[..., None].expand(-1, -1, hidden.shape[-1]))
-            logits = backbone.get_output_embeddings()(picked).float()
-            total = total + F.cross_entropy(logits.flatten(0, 1), slot.targets.flatten(), reduction="sum")
-            count = count + (slot.targets >= 0).sum()
+            if slot.targets is not None:
+                parts.append(reply_loss(backbone, hidden, slot))
+        total, count = (sum(part) for part in zip(*parts, strict=True))
         return total / count
+
+
+def reply_loss(backbone, hidden: Tensor, slot: Slot) -> tuple[Tensor, Tensor]:
+    """(summed cross-entropy, number) of a turn's targets; hidden: [B, T, hidden] of its pass."""
+    picked = hidden.gather(1, slot.positions[..., None].expand(-1, -1, hidden.shape[-1]))
+    logits = backbone.get_output_embeddings()(picked).float()
+    loss = F.cross_entropy(logits.flatten(0, 1), slot.targets.flatten(), reduction="sum")
+    return loss, (slot.targets >= 0).sum()
