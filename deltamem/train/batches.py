@@ -10,6 +10,7 @@ from torch.utils.data import Dataset
 from .episodes import LAYOUTS, TOKENS, Episodes, Turn, choose_layout
 
 TARGETS = 20  # tokens of a reply that are learnt at most
+KEPT = 16  # tokens of a turn whose predictions are kept as the backbone's own
 
 
 class Slot(NamedTuple):
@@ -21,6 +22,7 @@ class Slot(NamedTuple):
         spans: [B, 2]; where the user message ends, and where the reply begins after its header.
         positions: [B, TARGETS] where the prediction of a target is read, or None in a turn that asks nothing.
         targets: [B, TARGETS] token ids, -100 where there is none, or None in a turn that asks nothing.
+        kept: [B, KEPT] evenly spread over the turn, where predictions are to stay the backbone's; -1: nowhere.
     """
 
     ids: Tensor
@@ -28,6 +30,7 @@ class Slot(NamedTuple):
     spans: Tensor
     positions: Tensor | None
     targets: Tensor | None
+    kept: Tensor | None = None
 
     def trimmed(self) -> "Slot":
         """Without the columns that are padding in every row."""
@@ -76,6 +79,7 @@ def encode_slot(chat, turns: list[Turn | None], kind: str) -> Slot:
     spans = torch.zeros(len(turns), 2, dtype=torch.long)
     positions = torch.zeros(len(turns), TARGETS, dtype=torch.long)
     targets = torch.full((len(turns), TARGETS), -100)
+    kept = torch.full((len(turns), KEPT), -1)
     for row, turn in enumerate(turns):
         encoded = turn and encode_turn(chat, turn, width)
         if not encoded:
@@ -83,11 +87,12 @@ def encode_slot(chat, turns: list[Turn | None], kind: str) -> Slot:
         ids[row, : len(encoded.ids)] = torch.tensor(encoded.ids)
         valid[row, : len(encoded.ids)] = True
         spans[row] = torch.tensor((encoded.asked, encoded.first))
+        kept[row] = torch.arange(KEPT) * (len(encoded.ids) - 1) // KEPT
         if turn.learned:
             span = torch.arange(encoded.first, encoded.end)
             positions[row, : len(span)] = span - 1
             targets[row, : len(span)] = ids[row, encoded.first : encoded.end]
-    return Slot(ids, valid, spans, positions, targets) if kind == "A" else Slot(ids, valid, spans, None, None)
+    return Slot(ids, valid, spans, positions, targets) if kind == "A" else Slot(ids, valid, spans, None, None, kept)
 
 
 class Batches(Dataset):

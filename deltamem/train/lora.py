@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from .batches import Slot
 from .checkpoint import TrainingError
-from .step import causal_attention, reply_loss
+from .step import causal_attention, last_hidden, reply_loss
 
 TARGETS = ["q_proj", "o_proj"]  # the projections that the memory steers in its published form
 
@@ -45,7 +45,7 @@ class LoraStep(nn.Module):
             if slot.targets is None:  # a turn that teaches nothing leaves nothing behind
                 continue
             with causal_attention(backbone):
-                hidden = backbone.base_model(input_ids=slot.ids, use_cache=False).last_hidden_state
+                hidden = last_hidden(backbone, slot)
             parts.append(reply_loss(backbone, hidden, slot))
         total, count = (sum(part) for part in zip(*parts, strict=True))
         return total / count

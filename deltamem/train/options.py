@@ -22,8 +22,9 @@ class Options:
     qkvo), rank, layers (empty: all), beta_bias: the adapter. start_from: adapter folder to start from. talk, dialogues,
     passages: data files, see sources.py. ordinary: prompts whose ordinary answers are rehearsed. most_facts: told in
     one conversation. begin: where in the curriculum to start, 0 to 1; by default 1, its last stage, with start_from.
-    batch_share: of the usual batch, for small machines. checkpoint_layers: keep only layer inputs (less memory, a
-    third more time). cases: of the recall sample. minutes: the schedule ends then at the latest.
+    keep: weight of staying with the backbone's predictions in ordinary text, see step.py. batch_share: of the usual
+    batch, for small machines. checkpoint_layers: keep only layer inputs (less memory, a third more time). cases: of
+    the recall sample. minutes: the schedule ends then at the latest.
     """
 
     model: str = "demo"
@@ -49,6 +50,7 @@ class Options:
     ordinary: int = 1024
     most_facts: int = 8
     begin: float | None = None
+    keep: float = 0.5
     batch_share: float = 1.0
     checkpoint_layers: bool = False
     workers: int = 0

@@ -19,7 +19,9 @@ from tqdm import tqdm
 from deltamem.compare.metrics import contains, exact_match, token_f1
 from deltamem.core.binding import Binding, bind
 from deltamem.core.errors import DeltaMemError
+from deltamem.eval.evaluation import add_adapters
 from deltamem.eval.lora import lora_on
+from deltamem.runtime import load_model
 
 from .batches import Slot
 from .layers import trained
@@ -169,9 +171,14 @@ def row(name: str, results: dict) -> str:
     return f"| {name} | {' | '.join(cells)} |"
 
 
-def main(argv=None) -> int:
-    from deltamem.runtime import load_model
+def read_models(base: str, places: list[str], dtype: str | None):
+    """(the model, {label: adapter on it}) for names, folders or hub ids of adapters."""
+    model = load_model(base, adapter=None, dtype=dtype)
+    labels = add_adapters(model, base, places) if places else []
+    return model, {label: model.adapters[label] for label in labels}
 
+
+def main(argv=None) -> int:
     parser = argparse.ArgumentParser(prog="python -m deltamem.train.recall", description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="demo", help="preset, hub id or folder of the base model")
     parser.add_argument("--adapter", nargs="*", default=["msw", "tsw"], help="names, folders or hub ids")
@@ -188,14 +195,7 @@ def main(argv=None) -> int:
     options = parser.parse_args(argv)
     record = {"cases": options.cases, "seed": options.seed, "suites": {}}
     try:
-        adapters = {}
-        model = load_model(options.model, adapter=options.adapter[0] if options.adapter else None,
-                           dtype=options.dtype)  # fmt: skip
-        for place in options.adapter:
-            loaded = (
-                model if place == options.adapter[0] else load_model(options.model, adapter=place, dtype=options.dtype)
-            )
-            adapters[Path(place).name.upper()] = loaded.adapter
+        model, adapters = read_models(options.model, options.adapter, options.dtype)
         columns = columns_of(adapters, not options.no_base, options.controls)
         began = time.perf_counter()
         for name, cases in all_cases(model, options.cases, options.seed, options.data):

@@ -85,7 +85,7 @@ def train(options: Options, out: Path, resume: bool = False) -> None:
         step, watch = LoraStep(model.backbone), None
         save = partial(save_lora, lora, out / "adapter")
     else:
-        step, watch = ChatStep(model.backbone, adapter), partial(sample, model, adapter, options.cases)
+        step, watch = ChatStep(model.backbone, adapter, options.keep), partial(sample, model, adapter, options.cases)
         save = partial(write_adapter, adapter, out / "adapter", torch.float16, pt=False)
     if options.checkpoint_layers:
         checkpoint_layers(model.backbone)

@@ -66,14 +66,16 @@ def turn_plan(slot: Slot, by_message: bool) -> Plan:
 
 
 class ChatStep(nn.Module):
-    """Mean cross-entropy of the learnt reply tokens of a batch of conversations.
+    """Mean cross-entropy of the learnt reply tokens of a batch of conversations, and what keeps ordinary language.
 
-    The adapter is its only registered part: what is trained, and what processes keep equal among them.
+    keep: weight of the mean divergence KL(backbone ‖ with memory) of next-token predictions in the last turn that asks
+    nothing; without it the steering of ordinary text is nobody's business, and fluency is lost. The adapter is the only
+    registered part: what is trained, and what processes keep equal among them.
     """
 
-    def __init__(self, backbone, adapter):
+    def __init__(self, backbone, adapter, keep: float = 0.0):
         super().__init__()
-        self.adapter = adapter
+        self.adapter, self.keep = adapter, keep
         self._backbone = (backbone,)  # in a tuple: not a submodule
 
     def forward(self, slots: list[Slot]) -> Tensor:
@@ -90,20 +92,45 @@ class ChatStep(nn.Module):
     def _loss(self, backbone, slots: list[Slot]) -> Tensor:
         by_message = self.adapter.config.memory_write_granularity != "token"
         binding = Binding(self.adapter)
-        parts = []
-        for slot in slots:
+        asking, kept = [], None
+        last = max((i for i, slot in enumerate(slots) if slot.kept is not None), default=None) if self.keep else None
+        for i, slot in enumerate(slots):
             binding.plan = turn_plan(slot, by_message)
             with causal_attention(backbone), bind(backbone, binding):
-                hidden = backbone.base_model(input_ids=slot.ids, use_cache=False).last_hidden_state
+                hidden = last_hidden(backbone, slot)
             if slot.targets is not None:
-                parts.append(reply_loss(backbone, hidden, slot))
-        total, count = (sum(part) for part in zip(*parts, strict=True))
-        return total / count
+                asking.append(reply_loss(backbone, hidden, slot))
+            if i == last:
+                kept = divergence(backbone, hidden, slot)
+        total, count = (sum(part) for part in zip(*asking, strict=True))
+        loss = total / count
+        return loss if kept is None else loss + self.keep * kept
+
+
+def last_hidden(backbone, slot: Slot) -> Tensor:
+    """[B, T, hidden] of a turn's pass."""
+    return backbone.base_model(input_ids=slot.ids, use_cache=False).last_hidden_state
+
+
+def predictions(backbone, hidden: Tensor, positions: Tensor) -> Tensor:
+    """Logits [B, N, vocabulary] in float32 at `positions` [B, N]."""
+    picked = hidden.gather(1, positions[..., None].expand(-1, -1, hidden.shape[-1]))
+    return backbone.get_output_embeddings()(picked).float()
 
 
 def reply_loss(backbone, hidden: Tensor, slot: Slot) -> tuple[Tensor, Tensor]:
     """(summed cross-entropy, number) of a turn's targets; hidden: [B, T, hidden] of its pass."""
-    picked = hidden.gather(1, slot.positions[..., None].expand(-1, -1, hidden.shape[-1]))
-    logits = backbone.get_output_embeddings()(picked).float()
+    logits = predictions(backbone, hidden, slot.positions)
     loss = F.cross_entropy(logits.flatten(0, 1), slot.targets.flatten(), reduction="sum")
     return loss, (slot.targets >= 0).sum()
+
+
+def divergence(backbone, hidden: Tensor, slot: Slot) -> Tensor:
+    """Mean KL(backbone ‖ this pass), in nats, of the predictions at slot.kept; hidden: [B, T, hidden] of the pass."""
+    positions = slot.kept.clamp_min(0)
+    with torch.no_grad(), causal_attention(backbone):
+        wanted = predictions(backbone, last_hidden(backbone, slot), positions).log_softmax(-1)
+    given = predictions(backbone, hidden, positions).log_softmax(-1)
+    each = F.kl_div(given, wanted, reduction="none", log_target=True).sum(-1)
+    there = slot.kept >= 0
+    return (each * there).sum() / there.sum().clamp_min(1)

@@ -79,3 +79,14 @@ def test_single_facts_come_first_and_all_layouts_later(by_message):
     assert set(CURRICULUM[-1][1]) == set(LAYOUTS)
     expected = set(LAYOUTS) - ({"page"} if by_message else set())
     assert {choose_layout(rng, 0.9, by_message) for _ in range(400)} == expected
+
+
+def test_places_to_keep_lie_in_the_turn(batches):
+    _, slots = batches[0]
+    for slot in slots:
+        if slot.kept is None:
+            assert slot.targets is not None
+            continue
+        there = slot.valid.any(dim=1)
+        assert (slot.kept[~there] == -1).all() and (slot.kept[there] >= 0).all()
+        assert slot.valid.gather(1, slot.kept.clamp_min(0))[there].all()

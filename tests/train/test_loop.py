@@ -9,7 +9,7 @@ from deltamem.core import HFDeltaMemConfig, checkpoint_layers, new_adapter
 from deltamem.train.checkpoint import Settings, TrainingError
 from deltamem.train.layers import trained
 from deltamem.train.loop import Trainer, learning_rate
-from deltamem.train.step import ChatStep
+from deltamem.train.step import ChatStep, causal_attention, divergence, last_hidden, predictions
 
 
 def make_trainer(tiny, batches, folder, steps=8, states=1, settings=None, **config):
@@ -120,3 +120,30 @@ def test_layers_that_run_again_give_the_same_gradient(tiny_model_folder, tiny, b
         gradients.append([p.grad for p in trainer.parameters])
     assert all(torch.equal(a, b) for a, b in zip(*gradients, strict=True))
     assert any(g.abs().max() > 0 for g in gradients[0])
+
+
+def test_divergence_is_zero_without_steering_and_grows_with_it(tiny, batches):
+    slots = [slot.trimmed() for slot in batches[0][1]]
+    slot = next(slot for slot in slots if slot.kept is not None)
+    with causal_attention(tiny.backbone):
+        hidden = last_hidden(tiny.backbone, slot)
+    assert divergence(tiny.backbone, hidden, slot).abs() < 1e-6
+    logits = predictions(tiny.backbone, hidden + 1.0, slot.kept.clamp_min(0)).log_softmax(-1).double()
+    wanted = predictions(tiny.backbone, hidden, slot.kept.clamp_min(0)).log_softmax(-1).double()
+    by_hand = (wanted.exp() * (wanted - logits)).sum(-1)[slot.kept >= 0].mean()
+    torch.testing.assert_close(divergence(tiny.backbone, hidden + 1.0, slot).double(), by_hand, rtol=1e-4, atol=1e-6)
+
+
+def test_keeping_ordinary_text_lowers_the_divergence(tiny, batches):
+    slots, found = [slot.trimmed() for slot in batches[0][1]], []
+    for keep in (0.0, 1000.0):
+        torch.manual_seed(0)
+        adapter = trained(new_adapter(tiny.backbone, HFDeltaMemConfig(rank=4, alpha=8.0, output_init="base_slice")))
+        plain, kept = ChatStep(tiny.backbone, adapter), ChatStep(tiny.backbone, adapter, keep)
+        optimizer = torch.optim.Adam(adapter.parameters(), lr=1e-2)
+        for _ in range(20):
+            optimizer.zero_grad()
+            kept(slots).backward()
+            optimizer.step()
+        found.append((ChatStep(tiny.backbone, adapter, 1.0)(slots) - plain(slots)).item())
+    assert 0 <= found[1] < 0.5 * found[0]
