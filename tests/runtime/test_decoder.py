@@ -1,5 +1,8 @@
 """Decoding engines against passes of the model: same logits, same tokens, same memory, whatever the batch."""
 
+import gc
+import weakref
+
 import pytest
 import torch
 
@@ -214,6 +217,22 @@ def test_models_it_does_not_fit_decode_by_the_plain_loop(change, why, caplog):
 def test_more_answers_than_a_batch_holds(model):
     with model.decoder.seats([Need(None, 20)] * 10) as seats:
         assert [seat is None for seat in seats] == [False] * 8 + [True] * 2
+
+
+@pytest.mark.parametrize("label", [None, "TSW"])
+def test_an_engine_is_gone_with_its_turn(model, label):
+    adapter = model.adapters.get(label)
+    gc.collect()
+    gc.disable()  # nobody but a cycle would keep it
+    try:
+        with model.decoder.seats([Need(adapter, 40)]) as seats:
+            engine = weakref.ref(seats[0].batch.engine)
+            run, logits = told(model, adapter, 5, seats[0].cache)
+            answer(run, logits, seats[0])
+        del seats, run
+        assert engine() is None
+    finally:
+        gc.enable()
 
 
 def chat_stream(model):

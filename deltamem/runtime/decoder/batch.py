@@ -13,28 +13,29 @@ class Batch:
     """The answers on one engine, each in a `Seat`.
 
     A step is run when an answer asks for a token that is not there yet, for all answers that have none waiting. With
-    `ahead`, one more step is started as soon as a step's tokens are read, so that the device does not wait for the
-    host; an answer that ends takes that step back.
+    `ahead`, the step after it is started before its tokens are read, so that the device does not wait for the host; an
+    answer that ends takes that step back.
     """
 
     def __init__(self, engine, launcher, ahead):
         """launcher(warm, longest) starts a step and returns a function that waits for its ids, a list of int."""
         self.engine, self._launcher, self._ahead = engine, launcher, ahead
         self.seats = [Seat(self, row) for row in range(engine.rows)]
-        self._running = None  # (seats, wait, begin) of the step that was started and not read
+        self._running = deque()  # (seats, wait, begin) of the steps that were started and not read: two at most
         self._shown = None  # rows that the engine has as active
         self._read = 0.0
 
     def next(self, seat):
         """Wait until the seat has a token."""
-        if self._running is not None and seat not in self._running[0]:
+        if self._running and seat not in self._running[0][0]:
             self._collect()
-        if self._running is None:
+        if not self._running:
             self._start([one for one in self.seats if one.joined and not one.waiting])
-        self._collect()
         together = [one for one in self.seats if one.joined]
-        if self._ahead and all(len(one.waiting) == 1 and one.may_go_on for one in together):
+        here = self._running[0][0]
+        if self._ahead and all(one in here and not one.waiting and one.may_go_on for one in together):
             self._start(together)
+        self._collect()
 
     def force(self, tokens):
         """Feed given tokens instead of drawn ones, {seat: id}: the logits [B, V] after them, the rows' own order.
@@ -67,11 +68,10 @@ class Batch:
             ) from error
         for seat in seats:
             seat.steps += 1
-        self._running = seats, wait, begin
+        self._running.append((seats, wait, begin))
 
     def _collect(self):
-        seats, wait, begin = self._running
-        self._running = None
+        seats, wait, begin = self._running.popleft()
         ids = wait()
         now = time.perf_counter()
         seconds = now - max(begin, self._read)

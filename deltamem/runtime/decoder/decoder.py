@@ -59,6 +59,7 @@ class Decoder:
             batch = Batch(engine, launcher, launcher.ahead)
             yield [*batch.seats[: len(needs)], *[None] * (len(needs) - MAX_ROWS)]
         finally:
+            batch.seats = []  # seats and batch know each other, and would keep the KV until Python looks for cycles
             engine.idle()
             self._give_back(key, engine, launcher)
 

@@ -29,12 +29,10 @@ class Engine:
         self.tokens, self.positions, self.drawn = torch.zeros(3, rows, dtype=torch.int64, device=device)
         self.temperature, self.top_p = torch.zeros(2, rows, device=device)
         self.numbers = torch.zeros(rows, capacity, device=device)
-        self._cache = BatchCache(self.buffers, self)
-        self._modules = Modules(model.backbone, self, list(self.memories.values()))
-        self._workspaces = {}
+        self._step = Step(self.buffers)
+        self._cache = BatchCache(self._step)
+        self._modules = Modules(model.backbone, self._step, list(self.memories.values()))
         self.logits = None
-        # Of the running step, for the cache, the modules and the attention:
-        self.places = self.turn = self.reach = self._lengths = self._inside = None
 
     def row_cache(self, row):
         """The row's KV, empty."""
@@ -55,11 +53,11 @@ class Engine:
         get means nothing).
         """
         model, memories = self.model, self.memories.values()
-        self._place(longest)
+        self._step.begin(self.active, self.positions, longest)
         for rows in memories:
             rows.begin(self.active)
         config = model.backbone.config.get_text_config()
-        with torch.no_grad(), bind(model.backbone, None), engine_attention(config, self), self._modules.fast():
+        with torch.no_grad(), bind(model.backbone, None), engine_attention(config, self._step), self._modules.fast():
             out = model.backbone(
                 input_ids=self.tokens[:, None],
                 position_ids=self.positions[:, None],
@@ -80,24 +78,39 @@ class Engine:
         self.drawn.add_(self.active)
         return ids
 
-    def _place(self, longest):
+
+class Step:
+    """Where the step that runs reads and writes, for the cache, the modules and the attention.
+
+    It does not know its engine: a cycle would keep gigabytes of KV until Python looks for cycles. places: int64 [B],
+    where each row's key and value go. reach: places that attention may have to read at most, None for the whole
+    buffer. turn: cosines and sines of the rows' positions, noted by the modules.
+    """
+
+    def __init__(self, buffers):
+        self.buffers = buffers
+        self.places = self.turn = self.reach = self._lengths = self._inside = None
+        self._workspaces = {}
+
+    def begin(self, active, positions, longest):
+        """active, positions, longest: as of the engine."""
         # An idle row writes to the place behind its buffer's end and reads the first.
-        self.places = torch.where(self.active, self.positions, self.capacity)
-        lengths = torch.where(self.active, self.positions + 1, 1)
+        self.places = torch.where(active, positions, self.buffers.capacity)
+        lengths = torch.where(active, positions + 1, 1)
         if longest is None:
             self._lengths = lengths.int()
             return
         self.reach = longest + 1
         self._inside = None
-        if self.rows > 1:
+        if self.buffers.rows > 1:
             self._inside = (torch.arange(self.reach, device=lengths.device) < lengths[:, None])[:, None, None]
 
     def attend(self, query, key, value, scaling):
-        """Attention of the step that runs; see attention.attend."""
+        """Attention of the step; see attention.attend."""
         if self.reach is not None:
             return attend_on_cpu(query, key, value, self._inside, scaling)
         batch, heads, _, dim = query.shape
         shape = batch, heads, key.shape[1], dim
         if shape not in self._workspaces:
-            self._workspaces[shape] = new_workspace(*shape, self.capacity, query.device)
+            self._workspaces[shape] = new_workspace(*shape, self.buffers.capacity, query.device)
         return attend_on_gpu(query, key, value, self._lengths, scaling, self._workspaces[shape])

@@ -23,7 +23,7 @@ from deltamem.runtime.decoder.late import Late
 class Modules:
     """The forwards that one decoding engine puts in place of the backbone's.
 
-    step: the engine; its `places`, `buffers` and `turn` are those of the step that runs. memories: its MemoryRows.
+    step: the engine's Step. memories: its MemoryRows.
     Raises TypeError when the backbone's attention is not made of the parts that can be replaced.
     """
 
@@ -99,13 +99,13 @@ class Modules:
 
     def _take_positions(self, base):
         """Note the step's cosines and sines as the model makes them, once for all layers."""
-        module = getattr(base, "rotary_emb", None)
+        module, step = getattr(base, "rotary_emb", None), self._step
         if module is None:
             raise TypeError(f"{type(base).__name__} has no rotary_emb")
 
         def embed(x, position_ids, *args, **kwargs):
             cos, sin = type(module).forward(module, x, position_ids, *args, **kwargs)
-            self._step.turn = cos[:, 0], sin[:, 0]
+            step.turn = cos[:, 0], sin[:, 0]
             return cos, sin
 
         self._put(module, embed)

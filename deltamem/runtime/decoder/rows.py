@@ -67,13 +67,11 @@ class _RowLayer(DynamicLayer):
 class BatchCache(Cache):
     """All rows at once, for passes of one token a row, whose keys and values the step has put where they belong."""
 
-    def __init__(self, buffers, step):
-        super().__init__(layers=[_BatchLayer(k, v, step) for k, v in _pairs(buffers)])
+    def __init__(self, step):
+        super().__init__(layers=[_BatchLayer(k, v, step) for k, v in _pairs(step.buffers)])
 
 
 class _BatchLayer(DynamicLayer):
-    """step.reach: places that attention may have to read at most, or None for the whole buffer."""
-
     def __init__(self, keys, values, step):
         super().__init__()
         self.keys, self.values, self._step = keys, values, step
