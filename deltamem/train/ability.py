@@ -31,7 +31,7 @@ from .suites import REPLY
 TALK_TOKENS = 2000
 MOST = 256  # tokens of a passage that count
 QUESTIONS = (
-    ("What is the capital of France?", "Paris"),
+    ("What is the capital of Portugal?", "Lisbon"),
     ("What is the capital of Italy?", "Rome"),
     ("What is the capital of Japan?", "Tokyo"),
     ("What is the capital of Germany?", "Berlin"),

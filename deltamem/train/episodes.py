@@ -231,12 +231,12 @@ class Episodes:
 
     def _ask(self, rng: random.Random, told: Told) -> Turn:
         draw = rng.random()
-        if draw < 0.07 and self.ordinary:
+        if draw < 0.14 and self.ordinary:
             prompt, reply = rng.choice(self.ordinary)
             return Turn(prompt, reply, learned=True, whole=False)
-        if draw < 0.14 or not (told.facts or told.documents):
+        if draw < 0.22 or not (told.facts or told.documents):
             return Turn(casual(rng, self._unknown(rng, told)), UNTOLD, learned=True)
-        if draw < 0.17 and len(told.facts) < self.most_facts:
+        if draw < 0.25 and len(told.facts) < self.most_facts:
             fact = self._fact(rng, told)
             return Turn(self.talk.wrap(rng, fact.statement), rng.choice(REPLIES), learned=True)
         if told.documents and (not told.facts or rng.random() < 0.7):

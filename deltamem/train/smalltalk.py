@@ -37,6 +37,9 @@ PROMPTS = (
     "Give me a short tip about {w}.", "Do you like {w}?", "What do people think about {w}?", "How are you?",
     "Name three facts about {w}.", "What is the capital of France?", "Can you help me with {w}?", "Tell me a joke.",
     "What can you do?", "Write a short poem about {w}.", "Why is the sky blue?", "How do I learn {w}?",
+    "How does {w} work?", "Where does {w} come from?", "Who invented {w}?", "What is {w} used for?",
+    "What does the word {w} mean?", "Is {w} dangerous?", "When was {w} discovered?", "Which country is known for {w}?",
+    "How many kinds of {w} are there?", "Who was {w}?", "Why do people like {w}?", "Is {w} an animal?",
 )  # fmt: skip
 SHORT_ANSWER = (" Answer with the value only.", " Just the answer, please.", " One word is enough.", " Be brief.",
                 " Reply with the answer only.", " Short answer, please.")  # fmt: skip
