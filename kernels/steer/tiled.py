@@ -10,11 +10,15 @@ from ..launch import on_device_of
 
 @triton.jit
 def _steer_kernel(
-    output_ptr, reads_ptr, weight_ptr, result_ptr, T, N, W, output_t, reads_t, factor,
-    BT: tl.constexpr, BN: tl.constexpr, BW: tl.constexpr,
+    output_ptr, reads_ptr, weight_ptr, result_ptr, T, N, output_t, reads_t, factor,
+    W: tl.constexpr, BT: tl.constexpr, BN: tl.constexpr, BW: tl.constexpr,
 ):  # fmt: skip
-    tokens = (tl.program_id(0) * BT + tl.arange(0, BT)).to(tl.int64)
-    columns = tl.program_id(1) * BN + tl.arange(0, BN)
+    # Programs that run side by side take neighbouring columns: together they walk whole rows of the output.
+    column_blocks = tl.cdiv(N, BN)
+    tokens = (tl.program_id(0) // column_blocks * BT + tl.arange(0, BT)).to(tl.int64)
+    columns = tl.program_id(0) % column_blocks * BN + tl.arange(0, BN)
+    inside = (tokens < T)[:, None] & (columns < N)[None, :]
+    y = tl.load(output_ptr + tokens[:, None] * output_t + columns[None, :], mask=inside, other=0.0)  # on its way
     delta = tl.zeros([BT, BN], tl.float32)
     for start in range(0, W, BW):
         index = start + tl.arange(0, BW)
@@ -30,8 +34,6 @@ def _steer_kernel(
         )
         # Three TF32 products are as good as float32 and leave the time to the memory.
         delta = tl.dot(reads, weight, delta, input_precision="tf32x3")
-    inside = (tokens < T)[:, None] & (columns < N)[None, :]
-    y = tl.load(output_ptr + tokens[:, None] * output_t + columns[None, :], mask=inside, other=0.0)
     result = (y.to(tl.float32) + factor * delta).to(y.dtype)
     tl.store(result_ptr + tokens[:, None] * N + columns[None, :], result, mask=inside)
 
@@ -41,14 +43,18 @@ def steer_tiled(output: Tensor, reads: Tensor, weight: Tensor, factor: float = 1
     columns, width = weight.shape
     rows, rows_read = _rows(output), _rows(reads)
     result = torch.empty(output.shape, dtype=output.dtype, device=output.device)
-    BT, BN = 64, 128
+    tile = _tile()
     with on_device_of(output):
-        _steer_kernel[(triton.cdiv(len(rows), BT), triton.cdiv(columns, BN))](
-            rows, rows_read, weight.contiguous(), result, len(rows), columns, width,
-            rows.stride(0), rows_read.stride(0), factor,
-            BT=BT, BN=BN, BW=32 if width > 16 else 16, num_warps=4, num_stages=1,
+        _steer_kernel[(triton.cdiv(len(rows), tile["BT"]) * triton.cdiv(columns, tile["BN"]),)](
+            rows, rows_read, weight.contiguous(), result, len(rows), columns,
+            rows.stride(0), rows_read.stride(0), factor, W=width, BW=32 if width > 16 else 16, num_stages=1, **tile,
         )  # fmt: skip
     return result
+
+
+def _tile() -> dict[str, int]:
+    """Tokens and columns of a program, and its warps."""
+    return {"BT": 64, "BN": 128, "num_warps": 4}
 
 
 def _rows(x: Tensor) -> Tensor:
