@@ -39,6 +39,13 @@ def ask(tab, question=QUESTION):
     tab.wait_for_selector("#ask-stop:enabled")
 
 
+def retry(tab):
+    """Ask the last question again and wait for the answers."""
+    tab.click("#ask-retry:enabled")
+    tab.wait_for_selector("#ask-stop:enabled")
+    finished(tab)
+
+
 def finished(tab):
     tab.wait_for_selector("#ask-stop:disabled", timeout=180_000)
     tab.wait_for_selector("#ask-send:enabled")
