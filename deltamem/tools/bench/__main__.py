@@ -1,69 +1,114 @@
-"""The command: check, measure, print the table, write JSON and the plot."""
+"""The command: check, measure, print the table, write JSON; or show what an earlier run wrote."""
 
 import argparse
 import datetime
+import gc
 import json
 import platform
 import sys
+import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import torch
 
 from deltamem.tools.bench.checks import run_checks
-from deltamem.tools.bench.measures import copy_rate
-from deltamem.tools.bench.plan import Results, measure_all, speed_against_history
+from deltamem.tools.bench.measures import copy_rate, step_bytes
+from deltamem.tools.bench.plan import Results, measure_all
 from deltamem.tools.bench.profile import step_profile
-from deltamem.tools.bench.report import plot, table
+from deltamem.tools.bench.report import heading, table
 from deltamem.tools.bench.subjects import GEOMETRIES, make_subject, token_ids
+
+FLOAT32_SECONDS = 20  # for the checks in float32, at the end
+FEW_LAYERS = 4  # of a geometry in float32
 
 
 def main(arguments=None):
     """Returns the exit code: 1 when a check failed (the figures are printed all the same, marked)."""
     options = _options(arguments)
-    begin = datetime.datetime.now(datetime.UTC)
-    model = make_subject(options.model, options.device, options.dtype)
-    machine = describe(model)
-    print(f"{model.name} on {machine['device']}, {machine['dtype']}", flush=True)
-    model.decoder.warm_up([None, model.adapters["TSW"]], lambda *stage: print(*stage, flush=True))
-    ready = (datetime.datetime.now(datetime.UTC) - begin).total_seconds()
-    print(f"ready after {ready:.1f} s (weights, trial, compiling, capture)", flush=True)
-    checks = run_checks(model, token_ids(model, options.check_tokens), options.check_steps)
-    for check in checks:
-        print(f"{'ok  ' if check['ok'] else 'FAIL'} {check['check']}: {check['value']}", flush=True)
+    if options.show:
+        found = json.loads(Path(options.show).read_text(encoding="utf-8"))
+    else:
+        found = _run(options, " ".join(arguments if arguments is not None else sys.argv[1:]))
+    print("\n".join(["", heading(found), "", *table(found)]))
+    for name in found["not_measured"]:
+        print(f"not measured: {name}")
+    if options.plot:
+        from deltamem.tools.bench.plot import plot
+
+        plot(found, options.plot)
+    failed = [check for check in found["checks"] if not check["ok"]]
+    for check in failed:
+        print(f"This check failed, so these figures are of something that is not right: {check}")
+    return 1 if failed else 0
+
+
+def _run(options, command):
+    """Check and measure; what the file holds."""
+    results = Results(options.seconds, lambda: _keep(options, found))
+    found = {
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "command": f"python -m deltamem.tools.bench {command}".strip(),
+        "start_s": {},
+        "checks": [],
+        "agreement": {},
+        "figures": results.rows,
+        "not_measured": results.skipped,
+    }
+    model = _start(options, found)
+    _check(model, options, found)
+    gc.collect()  # the model in float32 goes
+    found["copy_bytes_s"] = copy_rate(model.device)
+    found["weight_bytes"], found["kv_bytes"] = step_bytes(model)
+    _keep(options, found)
+    lower = model.source in GEOMETRIES and model.dtype != torch.float32
+    reserve = (FLOAT32_SECONDS if lower else 0) + 5
+    measure_all(model, results, options.lengths, options.preload, options.histories, options.steps, reserve)
     if options.profile:
         parts = [step_profile(model, label, options.lengths[0]) for label in (None, "TSW")]
         Path(options.profile).write_text("\n\n".join("\n".join(part) for part in parts) + "\n", encoding="utf-8")
-    rate = copy_rate(model.device)
-    results = Results(options.minutes)
-    measure_all(model, results, options.lengths, options.preload, options.steps)
-    if options.plot:
-        speed_against_history(model, results, options.histories, options.steps)
-    lines = table(model, results, rate)
-    print("\n".join(["", f"copy rate {rate / 1e12:.3f} TB/s", *lines]))
-    for name in results.skipped:
-        print(f"not measured: {name}")
-    passed = all(check["ok"] for check in checks)
+    if lower and results.left > FLOAT32_SECONDS:
+        model.decoder.release()
+        exact = make_subject(model.source, options.device, "float32", FEW_LAYERS)
+        _check(exact, options, found, f"{FEW_LAYERS} layers in float32, ")
+        _keep(options, found)
+    return found
+
+
+def _start(options, found):
+    """The model, ready to decode; what took how long goes to found["start_s"]."""
+    begin = time.perf_counter()
+
+    def passed(name):
+        nonlocal begin
+        begin, seconds = time.perf_counter(), time.perf_counter() - begin
+        found["start_s"][name] = seconds
+        print(f"{name}: {seconds:.1f} s", flush=True)
+
+    model = make_subject(options.model, options.device, options.dtype)
+    found |= {"model": model.name} | describe(model)
+    print(f"{model.name} on {found['device']}, {found['dtype']}", flush=True)
+    passed("weights")
+    model.decoder.works()
+    passed("trial and compiling")
+    model.decoder.warm_up([None, model.adapters["TSW"]])
+    passed("capture")
+    return model
+
+
+def _check(model, options, found, prefix=""):
+    checks, agreement = run_checks(model, token_ids(model, options.check_tokens), options.check_steps)
+    found["checks"] += [check | {"check": prefix + check["check"]} for check in checks]
+    found["agreement"] |= {prefix + answer: share for answer, share in agreement.items()}
+    for check in checks:
+        print(f"{'ok  ' if check['ok'] else 'FAIL'} {prefix}{check['check']}: {check['value']}", flush=True)
+    for answer, share in agreement.items():
+        print(f"     {prefix}{answer}, greedy tokens that agree: {share:.3f}", flush=True)
+
+
+def _keep(options, found):
     if options.json:
-        found = {
-            "date": begin.date().isoformat(),
-            "model": model.name,
-            **machine,
-            "command": "python -m deltamem.tools.bench " + " ".join(arguments or sys.argv[1:]),
-            "ready_s": ready,
-            "copy_bytes_s": rate,
-            "checks": checks,
-            "checks_passed": passed,
-            "figures": results.rows,
-            "not_measured": results.skipped,
-            "table": lines,
-        }
         Path(options.json).write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    if options.plot:
-        plot(results, options.plot, f"{model.name}, {machine['device']}, {begin.date().isoformat()}")
-    if not passed:
-        print("A check failed: these figures are of something that is not right.")
-    return 0 if passed else 1
 
 
 def describe(model):
@@ -85,16 +130,17 @@ def _options(arguments):
     )
     parser.add_argument("--device")
     parser.add_argument("--dtype", choices=["float32", "bfloat16", "float16"])
-    parser.add_argument("--lengths", type=_numbers, default="4096,16384,32768", help="prompt lengths, tokens")
-    parser.add_argument("--preload", type=_numbers, default="8192,65536,1048576", help="history lengths, tokens")
-    parser.add_argument("--histories", type=_numbers, default="1024,65536,131072", help="more lengths for the plot")
-    parser.add_argument("--steps", type=int, default=96, help="decoding steps of one figure")
+    parser.add_argument("--lengths", type=_numbers, default="4096,32768", help="prompt lengths, tokens")
+    parser.add_argument("--preload", type=_numbers, default="8192,1048576", help="history lengths, tokens")
+    parser.add_argument("--histories", type=_numbers, default="1024,16384,65536", help="more prompts, for the plot")
+    parser.add_argument("--steps", type=int, default=32, help="decoding steps of one round")
     parser.add_argument("--check-tokens", type=int, default=600, help="prompt of the checks")
-    parser.add_argument("--check-steps", type=int, default=48, help="tokens that the checks decode")
-    parser.add_argument("--minutes", type=float, default=10, help="start nothing new after this long")
-    parser.add_argument("--json", help="file for the figures")
+    parser.add_argument("--check-steps", type=int, default=16, help="tokens that the checks decode")
+    parser.add_argument("--seconds", type=float, default=600, help="begin nothing new after this long")
+    parser.add_argument("--json", help="file for the figures, written after every part")
     parser.add_argument("--plot", help="PNG file")
     parser.add_argument("--profile", help="text file for where a decoding step's time goes, base and TSW")
+    parser.add_argument("--show", metavar="JSON", help="measure nothing: the table (and plot) of an earlier run")
     return parser.parse_args(arguments)
 
 

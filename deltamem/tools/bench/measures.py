@@ -1,7 +1,9 @@
-"""The measurements. Times are host times around synchronised work, medians of a few repeats."""
+"""The measurements. Times are host times around synchronised work."""
 
+import gc
 import statistics
 import time
+from contextlib import ExitStack
 
 import torch
 
@@ -32,6 +34,7 @@ class Clock:
         return self.now() - begin
 
     def begin_peak(self):
+        gc.collect()
         if self.cuda:
             torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats(self.device)
@@ -39,6 +42,27 @@ class Clock:
     def peak(self):
         """GiB since begin_peak; None on the CPU."""
         return torch.cuda.max_memory_allocated(self.device) / 2**30 if self.cuda else None
+
+
+def alternate(works, clock, rounds):
+    """{name: {"seconds", "ratio"}} of {name: function}, medians of rounds in which all take turns.
+
+    The ratio is to the first, round by round: whatever slows the machine for a while slows both.
+    """
+    for work in works.values():
+        work()
+    times = {name: [] for name in works}
+    for _ in range(rounds):
+        for name, work in works.items():
+            times[name].append(clock.timed(work))
+    first = next(iter(times.values()))
+    return {
+        name: {
+            "seconds": statistics.median(mine),
+            "ratio": statistics.median(a / b for a, b in zip(mine, first, strict=True)),
+        }
+        for name, mine in times.items()
+    }
 
 
 def copy_rate(device):
@@ -51,8 +75,8 @@ def copy_rate(device):
     return 2 * source.numel() * rounds / min(times)
 
 
-def step_bytes(model, tokens):
-    """Bytes that a decoding step must read: every weight once (of the embedding one row), and the KV of `tokens`."""
+def step_bytes(model):
+    """(bytes, bytes a token of KV) that a decoding step must read: every weight once, of the embedding one row."""
     backbone = model.backbone
     weights = sum(p.numel() * p.element_size() for p in backbone.parameters())
     embedding, head = backbone.get_input_embeddings().weight, backbone.get_output_embeddings().weight
@@ -60,87 +84,107 @@ def step_bytes(model, tokens):
         weights -= embedding.numel() * embedding.element_size()
     config = backbone.config.get_text_config()
     dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    kv = 2 * config.num_hidden_layers * config.num_key_value_heads * dim * torch.finfo(model.dtype).bits // 8
-    return weights + kv * tokens
+    return weights, 2 * config.num_hidden_layers * config.num_key_value_heads * dim * torch.finfo(model.dtype).bits // 8
 
 
-def prefill(model, adapter, tokens, repeats=3):
-    """Seconds of a prompt of `tokens` tokens."""
-    clock, ids = Clock(model.device), token_ids(model, tokens)
+def prefill(model, arms, tokens, rounds):
+    """Seconds of a prompt, {name: {"seconds", "ratio"}}. arms: {name: adapter or None}, the base first."""
+    ids = token_ids(model, tokens)
 
-    def once():
+    def work(adapter):
         run = Run(model, adapter)
         for part in passes([block(ids, True)], run.by_message, model.chunk):
             run.feed(part)
 
-    once()
-    return statistics.median(clock.timed(once) for _ in range(repeats))
+    return alternate({name: lambda a=a: work(a) for name, a in arms.items()}, Clock(model.device), rounds)
 
 
-def decode(model, adapters, tokens, steps):
-    """Decoding behind a prompt of `tokens` tokens, answers of these adapters (None: base) in one batch.
+def decode(model, batches, tokens, steps, rounds, states=None):
+    """Steps behind a prompt, {name: {"step_ms", "tok_s", "ratio"}}; None without engine. The ratio is of times.
 
-    Returns {"step_ms": median time of a step, "tok_s": steps a second, "peak_gib": peak memory, prompt included}.
+    batches: {name: adapters (None: base) of the answers in one batch}, base alone first. steps: of one round.
+    states: what memories begin with.
     """
+    clock, ids = Clock(model.device), token_ids(model, tokens)
+    need = WARM_UP + (rounds + 1) * steps + 8
+    model.decoder.release()
+    with ExitStack() as held:
+        works = {}
+        for name, adapters in batches.items():
+            batch, _ = held.enter_context(seated(model, adapters, ids, need, states=states))
+            if batch is None:
+                return None
+            works[name] = lambda batch=batch: [seat.next() for _ in range(steps) for seat in batch.seats]
+            for seat in batch.seats * WARM_UP:
+                seat.next()
+        found = alternate(works, clock, rounds)
+    model.decoder.release()
+    return {
+        name: {"step_ms": 1e3 * one["seconds"] / steps, "tok_s": steps / one["seconds"], "ratio": one["ratio"]}
+        for name, one in found.items()
+    }
+
+
+def peak(model, adapter, tokens):
+    """{"gib": peak memory of a prompt and a few steps behind it}, with nothing of ours beside the model."""
     clock = Clock(model.device)
     model.decoder.release()
     clock.begin_peak()
-    with seated(model, adapters, token_ids(model, tokens), steps + WARM_UP + 8) as (batch, _):
-        if batch is None:
-            return None
-        for _ in range(WARM_UP):
-            _step(batch)
-        times = []
-        for _ in range(3):
-            begin = clock.now()
-            for _ in range(steps // 3):
-                _step(batch)
-            times.append((clock.now() - begin) / (steps // 3))
-    seconds = statistics.median(times)
-    return {"step_ms": 1e3 * seconds, "tok_s": 1 / seconds, "peak_gib": clock.peak()}
+    with seated(model, [adapter], token_ids(model, tokens), WARM_UP + 8) as (batch, _):
+        for _ in range(WARM_UP if batch else 0):
+            batch.seats[0].next()
+        found = clock.peak()
+    model.decoder.release()
+    return {"gib": found}
 
 
-def _step(batch):
-    for seat in batch.seats:
-        seat.next()
+def plain_decode(model, arms, tokens, steps, rounds):
+    """Steps of the plain loop, one pass of the model and one wait each: as `decode`. arms: as in `prefill`."""
+    ids = token_ids(model, tokens)
 
+    def loop(adapter):
+        run = Run(model, adapter)
+        for part in passes([block(ids, True)], run.by_message, model.chunk):
+            logits = run.feed(part)
+        token = logits.argmax().item()
 
-def plain_decode(model, adapter, tokens, steps):
-    """Tokens a second of the plain loop, one pass of the model and one wait a token."""
-    clock, ids = Clock(model.device), token_ids(model, tokens)
-    run = Run(model, adapter)
-    for part in passes([block(ids, True)], run.by_message, model.chunk):
-        logits = run.feed(part)
+        def work():
+            nonlocal token
+            for _ in range(steps):
+                token = run.feed(block([token], not run.by_message)).argmax().item()
 
-    def loop(count):
-        nonlocal logits
-        for _ in range(count):
-            logits = run.feed(block([logits.argmax().item()], not run.by_message))
+        return work
 
-    loop(4)
-    return steps / clock.timed(lambda: loop(steps))
+    found = alternate({name: loop(adapter) for name, adapter in arms.items()}, Clock(model.device), rounds)
+    return {
+        name: {"step_ms": 1e3 * one["seconds"] / steps, "tok_s": steps / one["seconds"], "ratio": one["ratio"]}
+        for name, one in found.items()
+    }
 
 
 def scan(device, tokens, rank=8, repeats=20):
-    """Milliseconds of the scan alone over `tokens` tokens, one state."""
+    """{"ms": time of the scan alone over `tokens` tokens, one state}."""
     clock = Clock(device)
     q, k, v, gate = (torch.randn(1, 1, tokens, rank, device=device) for _ in range(4))
     k = torch.nn.functional.normalize(k, dim=-1)
     beta = torch.sigmoid(gate - 3)
-    state = torch.zeros(1, 1, rank, rank, device=device)
-
     keep = 1 - beta
+    state = torch.zeros(1, 1, rank, rank, device=device)
 
     def work():
         for _ in range(repeats):
             affine_scan(q, k, v, keep, beta, beta, state)
 
     work()
-    return 1e3 * statistics.median(clock.timed(work) / repeats for _ in range(3))
+    return {"ms": 1e3 * statistics.median(clock.timed(work) / repeats for _ in range(3))}
 
 
-def preload(model, adapter, tokens):
-    """Writing a history of one long text: {"seconds", "tok_s", "peak_gib"}, as Session.preload does it."""
+def preload(model, adapter, tokens, stop=lambda: False):
+    """Write a history of one long text as Session.preload does: (figures, states).
+
+    figures: {"tokens", "seconds", "tok_s", "peak_gib", "times": [[tokens, seconds] at every doubling]}. stop: asked
+    between passes; what was written by then is what the figures tell of.
+    """
     clock = Clock(model.device)
     run = Run(model, adapter)
     ids = token_ids(model, min(tokens, 65536))
@@ -148,12 +192,20 @@ def preload(model, adapter, tokens):
     groups = history_groups([], [], [[block(ids, True)]], run.by_message, GROUP, model.chunk or CHUNK)
     for part in groups[0]:  # compiles what this size needs
         run.feed(part)
+    run = Run(model, adapter)
     model.decoder.release()
     clock.begin_peak()
-    begin = clock.now()
+    begin, done, times, mark = clock.now(), 0, [], 1024
     for group in groups:
         run.restart()
         for part in group:
             run.feed(part)
+            done += len(part)
+            if done >= mark or done == tokens:
+                times.append([done, clock.now() - begin])
+                mark = 2 * done
+        if stop():
+            break
     seconds = clock.now() - begin
-    return {"seconds": seconds, "tok_s": tokens / seconds, "peak_gib": clock.peak()}
+    figures = {"tokens": done, "seconds": seconds, "tok_s": done / seconds, "peak_gib": clock.peak(), "times": times}
+    return figures, run.states

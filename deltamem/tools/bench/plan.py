@@ -1,82 +1,102 @@
-"""What is run, in which order, and how each figure is kept: cheap and important things first, until time is up."""
+"""What is measured, in which order: what matters most first, until time is up."""
 
 import time
 
+from deltamem.runtime.errors import SessionError
 from deltamem.tools.bench import measures
 
-ARMS = {"two arms": [None, "TSW"], "four arms": [None, "TSW", None, "TSW"]}
+ROUNDS = 5
+VARIANTS = ("MSW", "SSW")
 
 
 class Results:
-    """Figures as a flat list of dicts, for JSON and for the table.
+    """Figures as a flat list of dicts, kept after every part.
 
     Each has "item" (what was measured), "subject" ("base", "TSW" …, or an arm's name), "tokens" and its values.
     """
 
-    def __init__(self, minutes, say=print):
+    def __init__(self, seconds, keep=lambda: None, say=print):
+        """seconds: nothing new is begun after them. keep(): called after every part."""
         self.rows, self.skipped = [], []
-        self._end = time.perf_counter() + 60 * minutes
-        self._say = say
+        self._end = time.perf_counter() + seconds
+        self._keep, self._say = keep, say
 
-    def take(self, item, subject, tokens, work):
-        """Run work() -> dict or number and keep it, unless time is up or the device has no room for it."""
-        name = f"{item} {subject} {tokens:,}"
-        if time.perf_counter() > self._end:
-            self.skipped.append(name)
-            return None
+    @property
+    def left(self):
+        """Seconds."""
+        return self._end - time.perf_counter()
+
+    def take(self, item, tokens, work):
+        """Keep what work() finds, {subject: {name: value}}, unless time is up or the device has no room for it."""
+        if self.left < 0:
+            self.skipped.append(f"{item} {tokens:,}: no time left")
+            return
+        begin = time.perf_counter()
         try:
             found = work()
-        except RuntimeError as error:  # out of memory, mostly: one figure less
-            self.skipped.append(f"{name}: {error}".splitlines()[0])
-            return None
+        except (RuntimeError, SessionError) as error:  # out of memory, mostly: one figure less
+            self.skipped.append(f"{item} {tokens:,}: {error}".splitlines()[0])
+            found = {}
         if found is None:
-            self.skipped.append(f"{name}: no decoding engine")
-            return None
-        row = {"item": item, "subject": subject, "tokens": tokens}
-        row |= found if isinstance(found, dict) else {"value": found}
-        self.rows.append(row)
-        values = ", ".join(f"{k} {v:.4g}" for k, v in row.items() if isinstance(v, float))
-        self._say(f"{name}: {values}", flush=True)
-        return row
-
-    def find(self, item, subject, tokens):
-        for row in self.rows:
-            if (row["item"], row["subject"], row["tokens"]) == (item, subject, tokens):
-                return row
-        return None
+            self.skipped.append(f"{item} {tokens:,}: no decoding engine")
+        for subject, values in (found or {}).items():
+            self.rows.append({"item": item, "subject": subject, "tokens": tokens} | values)
+            shown = ", ".join(f"{k} {v:.4g}" for k, v in values.items() if isinstance(v, float))
+            self._say(f"{item} {subject} {tokens:,}: {shown}", flush=True)
+        self._say(f"  ({time.perf_counter() - begin:.1f} s)", flush=True)
+        self._keep()
 
 
-def measure_all(model, results, lengths, preloads, steps):
-    """Fill `results`. lengths: prompts. preloads: lengths of histories. steps: decoding steps of one figure."""
-    adapters = {"base": None, **{label: model.adapters[label] for label in ("TSW", "MSW", "SSW")}}
-    take = results.take
-    # Base and memory alternate, so that a change of the machine's mood shows in both.
-    for tokens in lengths:
-        for label in ("base", "TSW"):
-            take("decode", label, tokens, lambda a=adapters[label], t=tokens: measures.decode(model, [a], t, steps))
-            take("prefill", label, tokens, lambda a=adapters[label], t=tokens: measures.prefill(model, a, t))
-    take("scan", "TSW", max(lengths), lambda: measures.scan(model.device, max(lengths)))
-    for name, labels in ARMS.items():
-        arms = [label and adapters[label] for label in labels]
-        take("decode", name, lengths[0], lambda a=arms: measures.decode(model, a, lengths[0], steps))
-    for tokens in preloads[:1]:
-        take("preload", "TSW", tokens, lambda t=tokens: measures.preload(model, adapters["TSW"], t))
-    for label in ("MSW", "SSW"):
-        for tokens in (lengths[0], lengths[-1]):
-            take("decode", label, tokens, lambda a=adapters[label], t=tokens: measures.decode(model, [a], t, steps))
-        take("prefill", label, lengths[-1], lambda a=adapters[label]: measures.prefill(model, a, lengths[-1]))
+def measure_all(model, results, lengths, preloads, histories, steps, reserve):
+    """Fill `results`. lengths: prompts. preloads: histories to write. histories: more prompts, for the plot.
+
+    steps: decoding steps of one round. reserve: seconds that the longest history leaves. Base and memory take turns in
+    everything, so that both have the same machine.
+    """
+    take, short, long = results.take, lengths[0], lengths[-1]
+    tsw = model.adapters["TSW"]
+    pair = {"base": None, "TSW": tsw}
+    alone = {name: [adapter] for name, adapter in pair.items()}
+    others = {"base": None} | {label: model.adapters[label] for label in VARIANTS}
+    together = {"base": [None], "two arms": [None, tsw], "four arms": [None, tsw, None, tsw]}
+
+    def decode(batches, tokens, item="decode", states=None):
+        take(item, tokens, lambda: measures.decode(model, batches, tokens, steps, ROUNDS, states))
+
+    def prefill(arms, tokens):
+        take("prefill", tokens, lambda: measures.prefill(model, arms, tokens, 3 if tokens > 8192 else ROUNDS))
+
+    def preload(tokens):
+        """The states after it, empty when it was not measured."""
+        after = {}
+
+        def work():
+            found, states = measures.preload(model, tsw, tokens, lambda: results.left < reserve)
+            after.update(states)
+            return {"TSW": found}
+
+        take("preload", tokens, work)
+        return after
+
+    for tokens in dict.fromkeys((short, long)):
+        decode(alone, tokens)
+        prefill(pair, tokens)
+    for label, adapter in pair.items():
+        take("peak", long, lambda label=label, adapter=adapter: {label: measures.peak(model, adapter, long)})
+    take("scan", long, lambda: {"TSW": measures.scan(model.device, long)})
+    decode(together, short, "arms")
+    preload(preloads[0])
+    for tokens in dict.fromkeys((short, long)):
+        decode({name: [adapter] for name, adapter in others.items()}, tokens, "variants")
+    prefill(others, long)
+    for tokens in (*lengths[1:-1], *histories):
+        decode(alone, tokens)
+    take("plain loop", short, lambda: measures.plain_decode(model, pair, short, max(1, steps // 4), ROUNDS))
     for tokens in preloads[1:]:
-        take("preload", "TSW", tokens, lambda t=tokens: measures.preload(model, adapters["TSW"], t))
-    take("plain loop", "base", lengths[0], lambda: measures.plain_decode(model, None, lengths[0], steps // 2))
-    take("plain loop", "TSW", lengths[0], lambda: measures.plain_decode(model, adapters["TSW"], lengths[0], steps // 2))
-
-
-def speed_against_history(model, results, histories, steps):
-    """Decoding speed behind prompts, and with the same history in the state instead, for the plot."""
-    for tokens in histories:
-        for label in ("base", "TSW"):
-            if results.find("decode", label, tokens) is None:
-                adapter = model.adapters.get(label)
-                results.take(
-                    "decode", label, tokens, lambda a=adapter, t=tokens: measures.decode(model, [a], t, steps // 2)
-                )
+        states = preload(tokens)
+        if states:
+            take(
+                "decode after preload",
+                tokens,
+                lambda states=states: measures.decode(model, alone, min(lengths[0], 1024), steps, ROUNDS, states),
+            )

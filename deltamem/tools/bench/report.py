@@ -1,75 +1,62 @@
-"""The figures as a table in Markdown, and as a plot."""
-
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-
-from deltamem.tools.bench.measures import step_bytes
+"""A benchmark's file as a table in Markdown."""
 
 
-def table(model, results, rate):
-    """Markdown lines: base and δ-mem beside each other, their ratio, and decoding's share of the copy rate's limit."""
-    lines = [
-        "| | base | δ-mem | ratio | share of the bandwidth limit (base / δ-mem) |",
-        "|---|---|---|---|---|",
-    ]
-    for row in results.rows:
-        base = results.find(row["item"], "base", row["tokens"])
-        subject, tokens = row["subject"], row["tokens"]
-        if row["item"] == "prefill" and subject != "base" and base:
-            ratio = row["value"] / base["value"]
-            pair = f"{base['value']:.3f} | {row['value']:.3f}"
-            lines.append(f"| prefill {tokens:,} tokens, {subject}, s | {pair} | {ratio:.3f} | |")
-        elif row["item"] == "decode" and subject != "base" and base:
-            limit = rate / step_bytes(model, tokens)
-            if "arms" in subject:
-                ratio = row["step_ms"] / base["step_ms"]
-                lines.append(
-                    f"| step of {subject} behind {tokens:,} tokens, ms (base: one arm) | {base['step_ms']:.2f} | "
-                    f"{row['step_ms']:.2f} | {ratio:.3f} | |"
-                )
-                continue
-            lines.append(
-                f"| decode behind {tokens:,} tokens, {subject}, tok/s | {base['tok_s']:.1f} | {row['tok_s']:.1f} | "
-                f"{row['tok_s'] / base['tok_s']:.3f} | {base['tok_s'] / limit:.0%} / {row['tok_s'] / limit:.0%} |"
-            )
-            if row.get("peak_gib") and base.get("peak_gib"):
-                lines.append(
-                    f"| peak memory, {tokens:,} tokens, {subject}, GiB | {base['peak_gib']:.3f} | "
-                    f"{row['peak_gib']:.3f} | {row['peak_gib'] / base['peak_gib']:.4f} | |"
-                )
-        elif row["item"] == "scan":
-            lines.append(f"| scan alone, {tokens:,} tokens, rank 8, ms | | {row['value']:.3f} | | |")
-        elif row["item"] == "preload":
-            peak = f", peak {row['peak_gib']:.2f} GiB" if row.get("peak_gib") else ""
-            lines.append(f"| preload {tokens:,} tokens, s{peak} | | {row['seconds']:.2f} | | |")
-        elif row["item"] == "plain loop":
-            lines.append(f"| plain loop behind {tokens:,} tokens, {subject}, tok/s | {row['value']:.1f} | | | |")
-    return lines
+def table(found):
+    """Markdown lines: base and δ-mem beside each other, their ratio, and decoding's share of the bandwidth limit.
+
+    found: what the command wrote.
+    """
+    rows = [("| | base | δ-mem | δ-mem ÷ base | share of the bandwidth limit, base / δ-mem |"), "|---|---|---|---|---|"]
+    base = {}  # the last base row of each item and length: every set of rows begins with its own
+    for row in found["figures"]:
+        if row["subject"] == "base":
+            base[row["item"], row["tokens"]] = row
+        rows += _lines(row, base.get((row["item"], row["tokens"])), found)
+    start = found["start_s"]
+    whole = ", ".join(f"{name} {seconds:.1f}" for name, seconds in start.items() if name != "weights")
+    return [*rows, f"| before the first answer, s ({whole}) | | {sum(start.values()) - start['weights']:.1f} | | |"]
 
 
-def plot(results, path, title):
-    """Decoding speed against the history in the prompt, and preload time against the history written, as PNG."""
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
-    FigureCanvasAgg(figure)
-    speed, time = figure.subplots(1, 2)
-    for subject, label in (("base", "base, history in the prompt"), ("TSW", "δ-mem, history in the prompt")):
-        found = sorted(
-            (r["tokens"], r["tok_s"]) for r in results.rows if (r["item"], r["subject"]) == ("decode", subject)
-        )
-        if found:
-            speed.plot(*zip(*found, strict=True), marker="o", label=label)
-    loads = sorted((r["tokens"], r["seconds"]) for r in results.rows if r["item"] == "preload")
-    shortest = min(
-        (r for r in results.rows if (r["item"], r["subject"]) == ("decode", "TSW")), key=lambda r: r["tokens"]
+def heading(found):
+    """One line: date, machine, versions, what ran."""
+    versions = ", ".join(f"{name} {number}" for name, number in found["versions"].items() if number)
+    passed = sum(check["ok"] for check in found["checks"])
+    return (
+        f"{found['date']}, one {found['device']} ({found['copy_bytes_s'] / 1e12:.2f} TB/s by copying, measured in the "
+        f"same run), {found['model']}, {found['dtype']}, {versions}; {passed} of {len(found['checks'])} checks passed; "
+        f"`{found['command']}`"
     )
-    if loads:
-        ends = [loads[0][0], loads[-1][0]]
-        speed.plot(
-            ends, [shortest["tok_s"]] * 2, "--", label=f"δ-mem, history in the state ({shortest['tokens']:,} shown)"
-        )
-        time.plot(*zip(*loads, strict=True), marker="o")
-    speed.set(xscale="log", xlabel="history, tokens", ylabel="decoding, tokens/s", ylim=(0, None))
-    speed.legend(fontsize="small")
-    time.set(xscale="log", yscale="log", xlabel="history, tokens", ylabel="preload, s")
-    figure.suptitle(title, fontsize="medium")
-    figure.savefig(path, dpi=130)
+
+
+def _lines(row, base, found):
+    item, subject, tokens = row["item"], row["subject"], f"{row['tokens']:,} tokens"
+    if item == "scan":
+        return [f"| scan alone, {tokens}, rank 8, ms | | {row['ms']:.3f} | | |"]
+    if item == "preload":
+        peak = f", peak {row['peak_gib']:.3f} GiB" if row["peak_gib"] else ""
+        return [f"| {tokens} of history written, s ({row['tok_s']:,.0f} tokens/s{peak}) | | {row['seconds']:.2f} | | |"]
+    if subject == "base" or base is None:
+        return []
+    if item == "prefill":
+        pair = f"{base['seconds']:.3f} | {row['seconds']:.3f}"
+        return [f"| prompt of {tokens}, {subject}, s | {pair} | {row['ratio']:.3f} | |"]
+    if item == "peak":
+        if not row["gib"]:
+            return []
+        pair = f"{base['gib']:.3f} | {row['gib']:.3f}"
+        return [f"| peak memory behind {tokens}, {subject}, GiB | {pair} | {row['gib'] / base['gib']:.4f} | |"]
+    if item == "arms":
+        pair = f"{base['step_ms']:.2f} | {row['step_ms']:.2f}"
+        return [f"| a step of {subject} behind {tokens}, ms (base: one arm) | {pair} | {row['ratio']:.3f} | |"]
+    what = {
+        "decode": f"decoding behind {tokens}",
+        "variants": f"decoding behind {tokens}",
+        "decode after preload": f"decoding with {tokens} of history in the state",
+        "plain loop": f"plain loop behind {tokens}",
+    }[item]
+    shares = ""
+    if item in ("decode", "variants"):
+        limit = found["copy_bytes_s"] / (found["weight_bytes"] + found["kv_bytes"] * row["tokens"])
+        shares = f"{base['tok_s'] / limit:.0%} / {row['tok_s'] / limit:.0%}"
+    pair = f"{base['tok_s']:.1f} | {row['tok_s']:.1f}"
+    return [f"| {what}, {subject}, tokens/s | {pair} | {1 / row['ratio']:.3f} | {shares} |"]

@@ -1,5 +1,7 @@
 """What is measured: a backbone and its adapters, loaded or made of random numbers on the device."""
 
+import copy
+import dataclasses
 import hashlib
 from types import SimpleNamespace
 
@@ -41,13 +43,13 @@ VARIANTS = {
 }
 
 
-def make_subject(name, device, dtype):
+def make_subject(name, device, dtype, layers=None):
     """A runtime Model with the adapters TSW, MSW and SSW: a geometry with random weights, or anything load_model takes.
 
-    Adapters that a loaded model lacks are made of random numbers.
+    Adapters that a loaded model lacks are made of random numbers. layers: fewer than the geometry has.
     """
     if name in GEOMETRIES:
-        model = _random_model(name, device, dtype)
+        model = _random_model(name, device, dtype, layers)
     else:
         model = load_model(name, device=device, dtype=dtype)
     for label, options in VARIANTS.items():
@@ -57,6 +59,15 @@ def make_subject(name, device, dtype):
     return model
 
 
+def in_float32(model):
+    """The same model with weights in float32, itself when they are: what lower precision is judged by."""
+    if model.dtype == torch.float32:
+        return model
+    backbone = _made(type(model.backbone), copy.deepcopy(model.backbone.config), model.device, torch.float32, "eager")
+    backbone.load_state_dict(model.backbone.state_dict())
+    return dataclasses.replace(model, backbone=backbone, dtype=torch.float32, attention="eager")
+
+
 def token_ids(model, count, seed=0):
     """Random ids; frequent special tokens at the vocabulary's ends are left out."""
     size = model.backbone.config.get_text_config().vocab_size
@@ -64,20 +75,27 @@ def token_ids(model, count, seed=0):
     return torch.randint(min(10, size // 4), size * 9 // 10, (count,), generator=generator).tolist()
 
 
-def _random_model(name, device, dtype):
-    device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    dtype = getattr(torch, dtype or ("bfloat16" if device.type == "cuda" else "float32"))
-    torch.manual_seed(0)
-    config = Qwen3Config(**GEOMETRIES[name], tie_word_embeddings=True)
+def _made(kind, config, device, dtype, attention):
+    """A hooked backbone with random weights, made where it stays."""
     before = torch.get_default_dtype()
     torch.set_default_dtype(dtype)
     try:
         with torch.device(device):
-            backbone = Qwen3ForCausalLM(config)
+            backbone = kind(config)
     finally:
         torch.set_default_dtype(before)
-    backbone.set_attn_implementation("sdpa")
+    backbone.set_attn_implementation(attention)
     hook_backbone(backbone.eval().requires_grad_(False))
+    return backbone
+
+
+def _random_model(name, device, dtype, layers):
+    device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    dtype = getattr(torch, dtype or ("bfloat16" if device.type == "cuda" else "float32"))
+    torch.manual_seed(0)
+    shape = GEOMETRIES[name] | ({"num_hidden_layers": layers} if layers else {})
+    config = Qwen3Config(**shape, tie_word_embeddings=True)
+    backbone = _made(Qwen3ForCausalLM, config, device, dtype, "sdpa")
     silent = SimpleNamespace(push=lambda token: "", flush=lambda: "")
     chat = SimpleNamespace(stop_ids=frozenset(), control_ids=frozenset(), stream=lambda: silent)
     return Model(
