@@ -15,10 +15,40 @@ def test_unreadable_characters_are_replaced_and_noted():
     transcript = parse(json.dumps([{"role": "user", "content": "a\ud800b\u0000c"}]))
     assert pairs(transcript) == [("user", "a\ufffdbc")]
     assert any("Unreadable" in note for note in transcript.notes)
-    transcript = parse(b"User: caf\xe9 au lait, please\nAssistant: of course")
-    assert pairs(transcript)[0] == ("user", "caf\ufffd au lait, please")
-    assert any("not UTF-8" in note for note in transcript.notes)
-    assert pairs(parse("User: hi\nAssistant: hello".encode("utf-16"))) == HI
+    transcript = parse("User: déjà bu, un café".encode() + b"\xff please\nAssistant: of course")
+    assert pairs(transcript)[0] == ("user", "déjà bu, un café\ufffd please")
+    assert "Bytes that cannot be read were replaced by � in 1 place." in transcript.notes
+
+
+@pytest.mark.parametrize("repeat", [1, 4000])  # a guess looks at a part of a long file only
+@pytest.mark.parametrize(
+    ("said", "encoding", "noted"),
+    [
+        ("Une crème brûlée, s’il vous plaît", "cp1252", True),
+        ("Мою собаку зовут Рекс, и каждое утро она гуляет со мной у моря", "cp1251", True),
+        ("Мою собаку зовут Рекс, и каждое утро она гуляет со мной у моря", "koi8-r", True),
+        ("私の犬の名前はレックスです。", "shift-jis", True),
+        ("我的船叫圖利普。", "big5", True),
+        ("Το σκυλί μου λέγεται Ρεξ", "cp1253", True),
+        ("Björn, 図利普, Рекс", "utf-8", False),
+        ("Björn, 図利普, Рекс", "utf-8-sig", False),
+        ("My dog is called Rex", "utf-16-le", False),  # without its mark
+        ("私の犬の名前はレックスです。", "utf-16-be", False),
+        ("Björn, 図利普, Рекс", "utf-16", False),
+        ("Björn, 図利普, Рекс", "utf-32", False),
+    ],
+)
+def test_encodings_are_found_out_and_named(said, encoding, noted, repeat):
+    plain = [("user", said), ("assistant", "Fine.")] * repeat
+    text = "".join(f"{role}: {content}\r\n" for role, content in plain)
+    transcript = parse(text.encode(encoding))
+    assert pairs(transcript) == plain
+    assert any("not UTF-8 and was read as" in note for note in transcript.notes) is noted
+
+
+def test_one_foreign_letter_late_in_a_long_file():
+    text = "User: nothing of note\nAssistant: Fine.\n" * 5000 + "User: Ihr heißt Björn?\nAssistant: Ja."
+    assert parse(text.encode("cp1252")).messages[-2]["content"] == "Ihr heißt Björn?"
 
 
 @pytest.mark.parametrize(
