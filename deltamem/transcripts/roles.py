@@ -6,10 +6,14 @@ from dataclasses import dataclass
 
 from .model import Message, TranscriptError, excerpt
 
-USER = {"user", "human", "you", "me", "i", "customer", "client", "question", "q", "prompter", "prompt", "usuario"}
+USER = {
+    "user", "human", "you", "me", "i", "customer", "client", "question", "q", "prompter", "prompt", "usuario",
+    "utilisateur", "benutzer", "nutzer", "utente", "usuário", "пользователь", "用户", "用戶", "ユーザー", "사용자",
+}  # fmt: skip
 ASSISTANT = {
     "assistant", "ai", "bot", "chatbot", "model", "gpt", "chatgpt", "claude", "gemini", "copilot", "llama", "qwen",
     "agent", "system assistant", "ai assistant", "answer", "a", "response", "asistente",
+    "assistent", "assistente", "ассистент", "помощник", "助手", "アシスタント", "어시스턴트",
 }  # fmt: skip
 SYSTEM = {"system", "developer"}
 TOOL = {"tool", "function", "tool_call", "tool_result", "function_call", "observation", "ipython"}

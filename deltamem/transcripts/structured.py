@@ -8,8 +8,12 @@ from . import chatgpt
 from .clean import finish
 from .model import MAX_MESSAGES, MAX_VALUES, Message, Transcript, TranscriptError, count, excerpt
 from .roles import role_of
+from .table import ASSISTANTS, USERS
 
-LISTS = ("messages", "conversations", "conversation", "chat_messages", "turns", "dialogue", "dialog", "history", "chat")
+LISTS = (
+    "messages", "conversations", "conversation", "chat_messages", "turns", "dialogue", "dialog", "history", "chat",
+    "data",
+)  # fmt: skip
 ROLES = ("role", "from", "speaker", "author", "sender", "name")
 TEXTS = ("content", "value", "text", "message", "utterance", "parts")
 SHAPES = 'a list of {"role", "content"} messages, {"messages": […]}, {"conversations": […]} or a ChatGPT export'
@@ -73,6 +77,10 @@ def from_value(value: object, notes: list[str]) -> Transcript:
             notes.append(f"The file holds {len(conversations):,} conversations; the {which} one{named} was taken.")
         return _conversation(chosen, notes)
     if all(isinstance(item, list) for item in value):
+        if all(len(item) == 2 and all(isinstance(text, str) for text in item) for item in value):
+            return finish(
+                _messages([{"user": a, "assistant": b} for a, b in value], notes), "JSON list of pairs", notes
+            )
         if len(value) > 1:
             notes.append(f"The file holds {len(value):,} lists; the first one was taken.")
         value = value[0]
@@ -84,7 +92,7 @@ def _conversation(value: dict, notes: list[str]) -> Transcript:
         return finish(chatgpt.messages(value, notes), "ChatGPT export", notes, value.get("questions"))
     key = _list_of(value)
     if not key:
-        if any(name in value for name in ROLES) and any(name in value for name in TEXTS):
+        if _pair(value) or any(name in value for name in ROLES) and any(name in value for name in TEXTS):
             return finish(_messages([value], notes), "JSON message", notes)
         keys = ", ".join(excerpt(repr(name), 20) for name in list(value)[:5]) or "none"
         raise TranscriptError(f"The JSON object has no list of messages (its keys: {keys}): give {SHAPES}.")
@@ -122,6 +130,12 @@ def _messages(items: list, notes: list[str]) -> list[Message]:
         if not isinstance(item, dict):
             raise TranscriptError(f"{where} is {_kind(item)}, not an object: give {SHAPES}.")
         role_key = next((key for key in ROLES if key in item), None)
+        if role_key is None and (pair := _pair(item)):
+            for role, key in zip(("user", "assistant"), pair, strict=True):
+                text, left = text_of(item[key], where)
+                parts += left
+                messages.append({"role": role, "content": text})
+            continue
         if role_key is None:
             keys = ", ".join(excerpt(repr(name), 20) for name in list(item)[:5]) or "none"
             raise TranscriptError(f'{where} has no role (its keys: {keys}): each message needs "role" and "content".')
@@ -139,6 +153,12 @@ def _messages(items: list, notes: list[str]) -> list[Message]:
     if parts:
         notes.append(f"{count(parts, 'part')} without text (images, files, tool calls) left out.")
     return messages
+
+
+def _pair(item: dict) -> tuple[str, str] | None:
+    """The keys of a question and its answer in one object, such as "prompt" and "completion"."""
+    user, assistant = (next((key for key in item if key in names), None) for names in (USERS, ASSISTANTS))
+    return (user, assistant) if user and assistant else None
 
 
 def text_of(content: object, where: str) -> tuple[str, int]:

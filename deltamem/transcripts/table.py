@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from itertools import islice
 
 from .clean import finish
@@ -41,7 +42,10 @@ def parse_table(text: str, notes: list[str]) -> Transcript:
 
 def _rows(text: str) -> list[list[str]]:
     text = text.replace("\0", "")
-    delimiter = _delimiter(text)
+    if named := re.match(r"\s*sep=(.)\r?\n", text):  # a line that Excel puts in front
+        text, delimiter = text[named.end() :], named[1]
+    else:
+        delimiter = _delimiter(text)
     # The module's own limit of 128 KiB a cell is less than a long message; the file's size is limited already.
     csv.field_size_limit(MAX_BYTES)
     try:

@@ -15,10 +15,10 @@ CLOCK = r"\d{1,2}[:.]\d{2}(?:[:.]\d{2})?(?:[.,]\d{1,6})?\s?(?:[AaPp]\.?[Mm]\.?)?
 DATE = r"(?:\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4})"
 STAMP = rf"(?:{DATE}(?:[T,\s]{{1,3}}{CLOCK}(?:Z|[+-]\d\d:?\d\d)?)?|{CLOCK})"
 LINE = re.compile(
-    rf"^\s{{0,3}}(?:[-*+>]\s{{1,3}})?(?:\#{{1,6}}\s)?"  # a list mark, a heading mark
+    rf"^\s{{0,3}}(?:(?:[-*+>]|\d{{1,4}}[.)])\s{{1,3}})?(?:\#{{1,6}}\s)?"  # a list mark, a heading mark
     rf"(?:[\[(]?{STAMP}[\])]?\s{{0,2}}[-–—|:]?\s{{0,2}})?"  # a time
-    r"(?P<mark>\*\*|__|\*|_|)(?P<name>[^\W\d_][^:*_\n\[\]()<>{}/\\\"“”=]{0,39}?)"  # the name, perhaps in bold
-    rf"(?:\s?[\[(]{STAMP}[\])])?(?:(?P=mark)\s?:|:(?P=mark))(?!//)(?P<said>.*)$",  # a time, the colon, the words
+    r"(?P<mark>\*\*|__|\*|_|)(?P<name>[^\W\d_][^:：*_\n\[\]()<>{}/\\\"“”=]{0,39}?)"  # the name, perhaps in bold
+    rf"(?:\s?[\[(]{STAMP}[\])])?(?:(?P=mark)\s?[:：]|[:：](?P=mark))(?!//)(?P<said>.*)$",  # a time, a colon, words
     re.DOTALL,
 )
 HEADING = re.compile(
@@ -78,9 +78,9 @@ def _speakers(lines: list[str]) -> dict[int, str]:
             fenced = not fenced
         if fenced:
             continue
-        if ":" in line and (match := LINE.match(line)):
+        if (":" in line or "：" in line) and (match := LINE.match(line)):
             name = match["name"].strip()
-            spaced = not match["said"] or match["said"][0].isspace() or bool(match["mark"])
+            spaced = not match["said"] or match["said"][0].isspace() or bool(match["mark"]) or "：" in line
             if len(name.split()) <= 4 and name.lower().rstrip(".") not in NOT_NAMES and (spaced or known_role(name)):
                 found[number] = name
         elif (

@@ -209,3 +209,20 @@ def test_parts_without_text_are_counted():
     transcript = parse(json.dumps(value))
     assert pairs(transcript) == HI
     assert any(note.startswith("1 part without text") for note in transcript.notes)
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("用户：你好：Tulip\n助手：好的。", "a.txt"),
+        ("张三：你好：Tulip\n李四：好的。", "a.txt"),
+        ("1. User: 你好：Tulip\n2. Assistant: 好的。", "a.txt"),
+        ("sep=;\r\nrole;content\r\nuser;你好：Tulip\r\nassistant;好的。\r\n", "a.csv"),
+        ('{"prompt": "你好：Tulip", "completion": "好的。"}', "a.jsonl"),
+        ('[{"question": "你好：Tulip", "answer": ["好的。"]}]', "a.json"),
+        ('[["你好：Tulip", "好的。"]]', "a.json"),
+        ('{"data": [{"role": "用户", "content": "你好：Tulip"}, {"role": "助手", "content": "好的。"}]}', "a.json"),
+    ],
+)
+def test_forms_of_other_languages_and_of_pairs(text, name):
+    assert pairs(parse(text, name)) == [("user", "你好：Tulip"), ("assistant", "好的。")]

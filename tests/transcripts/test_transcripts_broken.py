@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from deltamem.transcripts import MAX_BYTES, MAX_MESSAGES, TranscriptError, parse_transcript, read_transcript
 
-from .test_transcripts import HI, pairs, parse
+from .test_transcripts import pairs, parse
 
 
 def test_unreadable_characters_are_replaced_and_noted():
