@@ -12,7 +12,7 @@ from deltamem.tools.bench import checks, plan
 from deltamem.tools.bench.subjects import in_float32, make_subject, token_ids
 
 TINY = "--model tiny --device cpu --lengths 24,48 --preload 64,2500 --histories 16 --steps 2 --check-tokens 20"
-TINY = [*TINY.split(), "--check-steps", "4", "--seconds", "60"]
+TINY = [*TINY.split(), "--check-steps", "4", "--minutes", "1"]
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def test_it_checks_measures_and_shows(tmp_path, capsys):
 
 def test_a_failed_check_is_told_and_is_the_exit_code(monkeypatch, capsys):
     monkeypatch.setattr(checks, "_scan_error", lambda device: float("nan"))
-    assert bench.main([*TINY, "--seconds", "0"]) == 1
+    assert bench.main([*TINY, "--minutes", "0"]) == 1
     printed = capsys.readouterr().out
     assert "FAIL scan against the naive loop" in printed and "not measured: decode 24: no time left" in printed
     assert "so these figures are of something that is not right" in printed

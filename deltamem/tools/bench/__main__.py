@@ -45,7 +45,7 @@ def main(arguments=None):
 
 def _run(options, command):
     """Check and measure; what the file holds."""
-    results = Results(options.seconds, lambda: _keep(options, found))
+    results = Results(60 * options.minutes, lambda: _keep(options, found))
     found = {
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "command": f"python -m deltamem.tools.bench {command}".strip(),
@@ -136,7 +136,7 @@ def _options(arguments):
     parser.add_argument("--steps", type=int, default=32, help="decoding steps of one round")
     parser.add_argument("--check-tokens", type=int, default=600, help="prompt of the checks")
     parser.add_argument("--check-steps", type=int, default=16, help="tokens that the checks decode")
-    parser.add_argument("--seconds", type=float, default=600, help="begin nothing new after this long")
+    parser.add_argument("--minutes", type=float, default=10, help="begin nothing new after this long")
     parser.add_argument("--json", help="file for the figures, written after every part")
     parser.add_argument("--plot", help="PNG file")
     parser.add_argument("--profile", help="text file for where a decoding step's time goes, base and TSW")
