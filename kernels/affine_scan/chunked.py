@@ -23,6 +23,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .naive import check_scan
+
 # Added to keep before the log: keep = 0 becomes a factor of 1e-13, below float32's resolution, and its gradient stays
 # right because the factor cancels in exp(log) / keep.
 TINY = 1e-13
@@ -44,6 +46,7 @@ def affine_scan_chunked(
     Args:
         chunk: tokens a chunk; by default 16 on CPU, where work counts, and 64 on a GPU, where the loop's launches do.
     """
+    check_scan(q, k, v, keep, erase, write, state, mask)
     B, H, T, r = q.shape
     if T == 0:
         return torch.zeros_like(q), state

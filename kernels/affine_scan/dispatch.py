@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from .chunked import affine_scan_chunked, mask_tokens
-from .naive import affine_scan_naive
+from .naive import affine_scan_naive, check_scan
 
 BACKENDS: dict[str, Callable[..., tuple[Tensor, Tensor]]] = {
     "naive": affine_scan_naive,
@@ -34,14 +34,14 @@ def affine_scan(
     """Reads and final state of the memory over a sequence; see `affine_scan_naive` for shapes and meaning.
 
     Args:
-        backend: "auto", or one of `BACKENDS`. "auto" takes the kernels on a GPU (up to rank 64; one launch for a short
-            sequence), else the direct step for a single token and the chunked form for more.
+        backend: "auto", or one of `BACKENDS`. "auto" takes the kernels on a GPU (float32, up to rank 64; one launch
+            for a short sequence), else the direct step for a single token and the chunked form for more.
 
     Raises:
-        ValueError: an unknown or unavailable backend.
+        ValueError: an unknown or unavailable backend, shapes that do not fit.
     """
     if backend == "auto":
-        if q.is_cuda and q.shape[-1] <= MAX_RANK:
+        if q.is_cuda and q.dtype == torch.float32 and q.shape[-1] <= MAX_RANK:
             backend = "parallel"
         elif q.shape[2] == 1:
             return affine_step(q, k, v, keep, erase, write, state, mask)
@@ -63,6 +63,7 @@ def affine_step(
     mask: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """One token (T = 1), in as few operations as possible."""
+    check_scan(q, k, v, keep, erase, write, state, mask)
     if mask is not None:
         q, k, v, keep, erase, write = mask_tokens(q, k, v, keep, erase, write, mask)
     both = torch.cat((q, k), dim=2) @ state.transpose(-1, -2)  # [B, H, 2, r]: what q reads and what k recalls

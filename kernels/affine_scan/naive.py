@@ -24,7 +24,11 @@ def affine_scan_naive(
     Returns:
         reads [B, H, T, r] with reads[t] = S_{t-1} q_t, and the final state [B, H, r, r] after
         S_t = diag(keep_t) S_{t-1} - diag(erase_t) (S_{t-1} k_t) k_tᵀ + diag(write_t) v_t k_tᵀ.
+
+    Raises:
+        ValueError: shapes that do not fit together.
     """
+    check_scan(q, k, v, keep, erase, write, state, mask)
     reads = []
     for t in range(q.shape[2]):
         read = (state @ q[:, :, t, :, None]).squeeze(-1)
@@ -40,3 +44,15 @@ def affine_scan_naive(
     if not reads:
         return torch.zeros_like(q), state
     return torch.stack(reads, dim=2), state
+
+
+def check_scan(q, k, v, keep, erase, write, state, mask) -> None:
+    """Raise ValueError unless the arguments fit."""
+    for name, x in {"k": k, "v": v, "keep": keep, "erase": erase, "write": write}.items():
+        if q.dim() != 4 or x.shape != q.shape:
+            raise ValueError(f"q is {list(q.shape)} and {name} is {list(x.shape)}; give [B, H, T, r] for both")
+    batch, heads, tokens, rank = q.shape
+    if state.shape != (batch, heads, rank, rank):
+        raise ValueError(f"state is {list(state.shape)} and q {list(q.shape)}; give {[batch, heads, rank, rank]}")
+    if mask is not None and mask.shape != (batch, tokens):
+        raise ValueError(f"mask is {list(mask.shape)} and q {list(q.shape)}; give {[batch, tokens]}")

@@ -16,9 +16,10 @@ import torch
 import triton
 from torch import Tensor
 
-from ..launch import on_device_of, wants_gradients
+from ..launch import check_rank, on_device_of, wants_gradients
 from .backward import back_offsets_kernel, back_replay_kernel
 from .forward import maps_kernel, replay_kernel, walk_kernel
+from .naive import check_scan
 
 MAX_RANK = 64
 SHORT = 96  # tokens that one program walks sooner than three launches do
@@ -133,10 +134,18 @@ def affine_scan_parallel(
 
     Args:
         chunk: tokens a chunk; by default chosen by `chunk_length`.
+
+    Raises:
+        ValueError: shapes that do not fit, a rank above `MAX_RANK`, other dtypes than float32.
     """
+    check_scan(q, k, v, keep, erase, write, state, mask)
+    check_rank(q.shape[-1], MAX_RANK)
+    arguments = q, k, v, keep, erase, write, state, mask, chunk
+    for x in arguments[:7]:
+        if x.dtype != torch.float32:
+            raise ValueError(f"an argument is {x.dtype}; the kernels take float32, convert it or use backend 'chunked'")
     if q.shape[2] == 0:
         return torch.zeros_like(q), state
-    arguments = q, k, v, keep, erase, write, state, mask, chunk
     if wants_gradients(*arguments[:7]):
         return _Scan.apply(*arguments)
     return _forward(*arguments)[:2]

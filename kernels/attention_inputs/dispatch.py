@@ -2,8 +2,8 @@
 
 from torch import Tensor
 
-from ..rotary.naive import HeadNorms
-from .naive import MemoryStep, attention_inputs_naive, check_inputs
+from .heads import HeadNorms
+from .naive import MemoryStep, attention_inputs_naive
 
 try:  # CPU builds of torch come without Triton
     from .fused import attention_inputs_fused, fits_kernel
@@ -24,9 +24,8 @@ def attention_inputs(
 ) -> tuple[Tensor, Tensor | None]:
     """Queries and reads; keys, values and the memory's new state go where they belong. See `attention_inputs_naive`.
 
-    Raises ValueError for shapes that do not fit.
+    No gradients.
     """
-    check_inputs(q, k, v, keys, values, places)
     fast = q.is_cuda and fits_kernel is not None and fits_kernel(keys, memory)
     return (attention_inputs_fused if fast else attention_inputs_naive)(
         q, k, v, keys, values, places, turn, norms, memory

@@ -9,12 +9,12 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from ..decode_step.fused import MAX_RANK, _step
+from ..decode_step.fused import MAX_RANK, read_and_write
 from ..decode_step.naive import UPDATES
 from ..launch import on_device_of
 from ..overlap import let_next_begin, overlap, wait
-from ..rotary.naive import HeadNorms
-from .naive import MemoryStep
+from .heads import HeadNorms
+from .naive import MemoryStep, check_inputs
 
 
 @triton.jit
@@ -27,22 +27,10 @@ def _delta(
     index = tl.arange(0, RP)
     delta = tl.zeros([D], tl.float32)
     for state in tl.static_range(STATES):
-        read = _step(
-            packed_ptr,
-            state_ptr,
-            packed_ptr,
-            packed_ptr,
-            row,
-            state,
-            False,
-            False,
-            H,
-            R,
-            RP,
-            NORMALIZE,
-            COUPLED,
-            UPDATE,
-        )
+        read = read_and_write(
+            packed_ptr, state_ptr, packed_ptr, packed_ptr, row, state, False, False,
+            H, R, RP, NORMALIZE, COUPLED, UPDATE,
+        )  # fmt: skip
         at = weight_ptr + rows[:, None] * (H * R) + state * R + index[None, :]
         delta += tl.sum(tl.load(at, mask=(index < R)[None, :], other=0.0) * read[None, :], axis=1)
     return delta
@@ -120,8 +108,8 @@ def _inputs_kernel(
         writes = True
         if HAS_WRITE:
             writes = tl.load(write_ptr + row) != 0
-        _step(packed_ptr, state_ptr, after_ptr, reads_ptr, row, program - HEADS - KV_HEADS, writes, True,
-              STATES, R, RP, NORMALIZE, COUPLED, UPDATE)  # fmt: skip
+        read_and_write(packed_ptr, state_ptr, after_ptr, reads_ptr, row, program - HEADS - KV_HEADS, writes, True,
+                       STATES, R, RP, NORMALIZE, COUPLED, UPDATE)  # fmt: skip
 
 
 def fits_kernel(keys: Tensor, memory: MemoryStep | None) -> bool:
@@ -142,6 +130,7 @@ def attention_inputs_fused(
     memory: MemoryStep | None = None,
 ) -> tuple[Tensor, Tensor | None]:
     """On a GPU (or under TRITON_INTERPRET=1). Arguments as in `attention_inputs_naive`."""
+    check_inputs(q, k, v, keys, values, places, memory)
     batch, kv_heads, _, dim = keys.shape
     heads = q.shape[1] // dim
     q, k, v = (x if x.stride(-1) == 1 else x.contiguous() for x in (q, k, v))

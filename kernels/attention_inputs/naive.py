@@ -4,9 +4,8 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from ..decode_step.naive import decode_step_naive
-from ..rms_norm.naive import rms_norm_naive
-from ..rotary.naive import HeadNorms, rotary_naive
+from ..decode_step.naive import check_step, decode_step_naive
+from .heads import HeadNorms, turn_heads
 
 
 class MemoryStep(NamedTuple):
@@ -49,7 +48,11 @@ def attention_inputs_naive(
 
     Returns:
         The queries [B, Hq, D], and the memory's reads [B, H * r] float32 (None without memory).
+
+    Raises:
+        ValueError: shapes or dtypes that do not fit together, `after` shared with the state.
     """
+    check_inputs(q, k, v, keys, values, places, memory)
     reads = None
     if memory is not None:
         steered = {}
@@ -64,19 +67,16 @@ def attention_inputs_naive(
             write=memory.write,
             **steered,
         )
-    heads = keys.shape[1:4:2]
-    q, k, v = q.view(len(q), -1, heads[1]), k.view(len(k), *heads), v.view(len(v), *heads)
-    if turn is not None:
-        q, k = rotary_naive(q, k, *turn, norms)
-    elif norms is not None:
-        q, k = rms_norm_naive(q, norms.q, norms.eps), rms_norm_naive(k, norms.k, norms.eps)
-    index = places[:, None, None, None].expand(-1, *heads[:1], 1, *heads[1:])
+    batch, kv_heads, _, dim = keys.shape
+    q, k, v = q.view(batch, -1, dim), k.view(batch, kv_heads, dim), v.view(batch, kv_heads, dim)
+    q, k = turn_heads(q, k, turn, norms)
+    index = places[:, None, None, None].expand(-1, kv_heads, 1, dim)
     keys.scatter_(2, index, k[:, :, None])
     values.scatter_(2, index, v[:, :, None])
     return q, reads
 
 
-def check_inputs(q, k, v, keys, values, places) -> None:
+def check_inputs(q, k, v, keys, values, places, memory) -> None:
     """Raise ValueError unless the arguments fit."""
     batch, kv_heads, _, dim = keys.shape
     fits = keys.shape == values.shape and k.shape == v.shape == (batch, kv_heads * dim)
@@ -85,3 +85,10 @@ def check_inputs(q, k, v, keys, values, places) -> None:
             f"q {list(q.shape)}, k {list(k.shape)}, v {list(v.shape)} and places {list(places.shape)} do not fit the "
             f"cache {list(keys.shape)}; give [B, Hq * D], twice [B, Hkv * D] and [B] for caches [B, Hkv, L, D]"
         )
+    if len({x.dtype for x in (q, k, v, keys, values)}) > 1:
+        raise ValueError(f"q, k, v are {q.dtype}, {k.dtype}, {v.dtype} and the cache is {keys.dtype}; give one dtype")
+    if memory is not None:
+        steered = None if memory.weight is None else q
+        check_step(memory.packed, memory.state, memory.after, memory.update, steered, memory.weight, memory.scale)
+        if memory.after is memory.state:
+            raise ValueError("the state is read while it is replaced; give `after` a buffer of its own")

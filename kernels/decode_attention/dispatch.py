@@ -1,7 +1,8 @@
-"""One entry to decode attention: the Triton kernel on a GPU, the plain form elsewhere."""
+"""One entry to decode attention: the Triton kernel on a GPU, the plain form elsewhere and for gradients."""
 
 from torch import Tensor
 
+from ..launch import wants_gradients
 from .naive import decode_attention_naive
 from .workspace import Workspace
 
@@ -25,6 +26,6 @@ def decode_attention(
     Args:
         workspace: from `new_workspace`, for use again and again (as a CUDA graph wants it); made afresh by default.
     """
-    if q.is_cuda and q.shape[-1] in DIMS:
+    if q.is_cuda and q.shape[-1] in DIMS and not wants_gradients(q, k, v):
         return decode_attention_split(q, k, v, lengths, scale, sliding_window, workspace)
     return decode_attention_naive(q, k, v, lengths, scale, sliding_window)

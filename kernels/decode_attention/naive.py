@@ -27,7 +27,7 @@ def decode_attention_naive(
         [B, Hq, D] in q's dtype.
 
     Raises:
-        ValueError: a sliding window, or shapes that do not fit.
+        ValueError: a sliding window, or shapes or dtypes that do not fit.
     """
     check_attention(q, k, v, lengths, sliding_window)
     batch, heads, dim = q.shape
@@ -53,5 +53,7 @@ def check_attention(q, k, v, lengths, sliding_window) -> None:
             f"q {list(q.shape)}, k {list(k.shape)} and v {list(v.shape)} do not fit; "
             f"give [B, Hq, D] and twice [B, Hkv, L, D] with Hq a multiple of Hkv"
         )
+    if not q.dtype == k.dtype == v.dtype:
+        raise ValueError(f"q, k, v are {q.dtype}, {k.dtype}, {v.dtype}; give one dtype")
     if tuple(lengths.shape) != (batch,):
         raise ValueError(f"lengths is {list(lengths.shape)}; give [{batch}]")

@@ -105,8 +105,11 @@ def decode_attention_split(
     check_attention(q, k, v, lengths, sliding_window)
     batch, heads, dim = q.shape
     kv_heads, capacity = k.shape[1:3]
+    if dim not in DIMS:
+        raise ValueError(f"heads have {dim} dimensions; the kernel takes {DIMS}, use the dispatcher or the plain form")
     if workspace is None:
         workspace = new_workspace(batch, heads, kv_heads, dim, capacity, q.device)
+    workspace.check(batch, heads, kv_heads, dim)
     group = heads // kv_heads
     row_bytes = dim * k.element_size()
     join = triton.next_power_of_2(workspace.splits)

@@ -27,6 +27,15 @@ class Workspace(NamedTuple):
         """Into how many parts a row's cache is cut at most."""
         return self.output.shape[2]
 
+    def check(self, batch: int, heads: int, kv_heads: int, dim: int) -> None:
+        """Raise ValueError when it was made for other sizes."""
+        made = (*self.output.shape[:2], self.arrived.shape[1], self.output.shape[3])
+        if made != (batch, heads, kv_heads, dim):
+            raise ValueError(
+                f"the workspace was made for B, Hq, Hkv, D = {made} and is given {(batch, heads, kv_heads, dim)}; "
+                f"make another with new_workspace"
+            )
+
 
 def new_workspace(batch: int, heads: int, kv_heads: int, dim: int, capacity: int, device: torch.device) -> Workspace:
     """Buffers for q [batch, heads, dim] over caches [batch, kv_heads, capacity, dim].

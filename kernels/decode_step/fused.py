@@ -10,7 +10,7 @@ import triton.language as tl
 from torch import Tensor
 
 from ..activations import tanh, unit
-from ..launch import on_device_of
+from ..launch import check_rank, on_device_of
 from ..overlap import let_next_begin, overlap, wait
 from .naive import UPDATES, check_step
 
@@ -19,7 +19,7 @@ COLUMNS = 128  # of the steered projection, for one program
 
 
 @triton.jit
-def _step(
+def read_and_write(
     packed_ptr, state_ptr, after_ptr, reads_ptr, row, head, writes, stores,
     H, R: tl.constexpr, RP: tl.constexpr, NORMALIZE: tl.constexpr, COUPLED: tl.constexpr, UPDATE: tl.constexpr,
 ):  # fmt: skip
@@ -78,7 +78,7 @@ def _step_kernel(
         delta = tl.zeros([COLUMNS], tl.float32)
         for head in range(H):
             stores = program == head % tl.num_programs(1)
-            read = _step(
+            read = read_and_write(
                 packed_ptr, state_ptr, after_ptr, reads_ptr, row, head, writes, stores,
                 H, R, RP, NORMALIZE, COUPLED, UPDATE,
             )  # fmt: skip
@@ -92,7 +92,7 @@ def _step_kernel(
         corrected = (y.to(tl.float32) + scale * delta).to(y.dtype)
         tl.store(at, tl.where(scale == 0.0, y, corrected), mask=columns < N)
     else:
-        _step(
+        read_and_write(
             packed_ptr, state_ptr, after_ptr, reads_ptr, row, program, writes, True,
             H, R, RP, NORMALIZE, COUPLED, UPDATE,
         )  # fmt: skip
@@ -112,6 +112,7 @@ def decode_step_fused(
 ) -> tuple[Tensor, Tensor]:
     """Read and write one token on a GPU (or under TRITON_INTERPRET=1). `packed`, `state`, `weight` are float32."""
     coupled = check_step(packed, state, after, update, steered, weight, scale)
+    check_rank(state.shape[-1], MAX_RANK)
     batch, heads, rank, _ = state.shape
     state = state.contiguous()
     if after is None:

@@ -38,7 +38,7 @@ def decode_step_naive(
         reads [B, H * r] float32, and `after`.
 
     Raises:
-        ValueError: shapes that do not fit together, an unknown update, `after` shared with `state` while steering.
+        ValueError: shapes or dtypes that do not fit, an unknown update, `after` shared with `state` while steering.
     """
     coupled = check_step(packed, state, after, update, steered, weight, scale)
     batch, heads, rank, _ = state.shape
@@ -72,6 +72,11 @@ def check_step(packed, state, after, update, steered, weight, scale) -> bool:
             f"packed is {list(packed.shape)} but the state is {list(state.shape)}; "
             f"give [{batch}, {4 * width}], or [{batch}, {5 * width}] with lambda"
         )
+    for name, x in (("packed", packed), ("state", state)):
+        if x.dtype != torch.float32:
+            raise ValueError(f"{name} is {x.dtype}; the memory's arithmetic is float32, convert it first")
+    if after is not None and (after.shape != state.shape or not after.is_contiguous()):
+        raise ValueError(f"after is {list(after.shape)}; give a contiguous buffer of {list(state.shape)}")
     if update not in UPDATES:
         raise ValueError(f"update is {update!r}; use one of {', '.join(UPDATES)}")
     if steered is not None:
@@ -79,6 +84,6 @@ def check_step(packed, state, after, update, steered, weight, scale) -> bool:
             raise ValueError(
                 "a step that steers reads the state while it is replaced; give `after` a buffer of its own"
             )
-        if weight is None or scale is None or weight.shape != (steered.shape[-1], width):
+        if weight is None or scale is None or weight.shape != (steered.shape[-1], width) or scale.shape != (batch,):
             raise ValueError(f"steering [{batch}, N] needs a weight [N, {width}] and a scale [{batch}]")
     return packed.shape[1] == 4 * width

@@ -11,7 +11,7 @@ import triton.language as tl
 from torch import Tensor
 
 from ..activations import tanh, unit
-from ..launch import on_device_of, wants_gradients
+from ..launch import check_rank, on_device_of, wants_gradients
 from .naive import check_pass
 
 MAX_RANK = 64
@@ -143,6 +143,9 @@ class _MemoryPass(torch.autograd.Function):
 def memory_pass_fused(raw: Tensor, state: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """The pass on a GPU (or under TRITON_INTERPRET=1). Arguments as in `memory_pass_naive`."""
     check_pass(raw, state, mask)
+    check_rank(state.shape[-1], MAX_RANK)
+    if state.dtype != torch.float32:
+        raise ValueError(f"state is {state.dtype}; the kernel works in float32, convert it first")
     if wants_gradients(raw, state):
         return _MemoryPass.apply(raw, state, mask)
     return _forward(raw, state, mask, keep_history=False)[:2]

@@ -10,6 +10,7 @@ import triton.language as tl
 from torch import Tensor
 
 from ..launch import on_device_of
+from .naive import check_project
 
 
 @triton.jit
@@ -41,6 +42,7 @@ def _project_kernel(
 
 def project_tiled(x: Tensor, weight: Tensor, bias: Tensor | None = None, invalid: Tensor | None = None) -> Tensor:
     """Projections on a GPU (or under TRITON_INTERPRET=1), without gradients. Arguments as in `project_naive`."""
+    check_project(x, weight, bias, invalid)
     rows = x.reshape(-1, x.shape[-1])
     rows = rows if rows.stride(-1) == 1 else rows.contiguous()
     count, size = rows.shape

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from ..launch import on_device_of
 from ..overlap import let_next_begin, overlap, wait
+from .naive import check_norm
 
 
 @triton.jit
@@ -42,6 +43,7 @@ def add_rms_norm_fused(x: Tensor, residual: Tensor, weight: Tensor, eps: float) 
 
 
 def _norm(x: Tensor, residual: Tensor | None, weight: Tensor, eps: float) -> tuple[Tensor, Tensor]:
+    check_norm(x, weight, residual)
     size = x.shape[-1]
     rows = x.reshape(-1, size)
     other = rows if residual is None else residual.reshape(-1, size)

@@ -1,9 +1,10 @@
-"""One entry to the small linear maps: the Triton kernels on a GPU, the plain forms elsewhere."""
+"""One entry to the small linear maps: the Triton kernels on a GPU, the plain forms elsewhere and for gradients."""
 
 from collections.abc import Sequence
 
 from torch import Tensor
 
+from ..launch import wants_gradients
 from .naive import LowRank, small_gated_linear_naive, small_linear_naive
 
 try:  # CPU builds of torch come without Triton
@@ -19,11 +20,12 @@ def small_linear(
     low_rank: LowRank | None = None,
 ) -> list[Tensor]:
     """A few linear maps of the same few rows in one launch; see `small_linear_naive`."""
-    fast = x.is_cuda and small_linear_streamed is not None
+    recorded = wants_gradients(x, *weights, *(biases or ()), *(low_rank or ())[1:])
+    fast = x.is_cuda and small_linear_streamed is not None and not recorded
     return (small_linear_streamed if fast else small_linear_naive)(x, weights, biases, low_rank)
 
 
 def small_gated_linear(x: Tensor, gate: Tensor, up: Tensor) -> Tensor:
     """silu(x gateᵀ) * (x upᵀ) in one launch; see `small_gated_linear_naive`."""
-    fast = x.is_cuda and small_linear_streamed is not None
+    fast = x.is_cuda and small_linear_streamed is not None and not wants_gradients(x, gate, up)
     return (small_gated_linear_streamed if fast else small_gated_linear_naive)(x, gate, up)

@@ -6,6 +6,7 @@ import triton.language as tl
 from torch import Tensor
 
 from ..launch import on_device_of
+from .naive import check_steer
 
 
 @triton.jit
@@ -40,6 +41,7 @@ def _steer_kernel(
 
 def steer_tiled(output: Tensor, reads: Tensor, weight: Tensor, factor: float = 1.0) -> Tensor:
     """Steer on a GPU (or under TRITON_INTERPRET=1), without gradients. Arguments as in `steer_naive`."""
+    check_steer(output, reads, weight)
     columns, width = weight.shape
     rows, rows_read = _rows(output), _rows(reads)
     result = torch.empty(output.shape, dtype=output.dtype, device=output.device)

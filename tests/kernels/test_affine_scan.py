@@ -236,6 +236,50 @@ def test_chunks_are_bounded():
             assert chunks == 1 or (states * chunks <= MAX_CHUNKS and states * chunks * rank**3 <= MAP_NUMBERS)
 
 
+def test_only_the_final_state_has_a_gradient(device):
+    """What is learnt through the state alone, in every form."""
+    inputs, mask = [x.to(device) for x in make_inputs(7)], make_mask(7).to(device)
+    grads = []
+    for scan in (affine_scan_naive, affine_scan_chunked, parallel(3)):
+        leaves = [x.clone().requires_grad_() for x in inputs]
+        scan(*leaves, mask)[1].square().sum().backward()
+        grads.append([torch.zeros_like(x) if x.grad is None else x.grad for x in leaves])
+    assert not grads[0][0].any() and grads[0][6].any()
+    for others in grads[1:]:
+        assert all(relative(got, wanted) < 1e-5 for got, wanted in zip(others[1:], grads[0][1:], strict=True))
+        assert not others[0].any()
+
+
+def test_gradients_repeat_bit_for_bit(device):
+    inputs = [x.to(device) for x in make_inputs(9, H=2)]
+    first, second = (gradients(parallel(4), inputs, None)[2] for _ in range(2))
+    assert all(torch.equal(one, other) for one, other in zip(first, second, strict=True))
+
+
 def test_unknown_backend():
     with pytest.raises(ValueError, match="not available.*auto"):
         affine_scan(*make_inputs(2), backend="quantum")
+
+
+@pytest.mark.parametrize("T", [1, 5])
+@pytest.mark.parametrize("backend", ["auto", "naive", "chunked", "parallel"])
+def test_shapes_that_do_not_fit_are_refused(backend, T):
+    if backend == "parallel":
+        pytest.importorskip("triton")
+    inputs = make_inputs(T)
+    for index, wrong, words in [
+        (4, inputs[4][..., :1], r"erase is \[2, 1, \d, 1\]; give \[B, H, T, r\]"),
+        (6, inputs[6][:1], r"state is \[1, 1, 8, 8\].*give \[2, 1, 8, 8\]"),
+    ]:
+        with pytest.raises(ValueError, match=words):
+            affine_scan(*inputs[:index], wrong, *inputs[index + 1 :], backend=backend)
+    with pytest.raises(ValueError, match=r"mask is \[3\]"):
+        affine_scan(*inputs, torch.ones(3, dtype=torch.bool), backend=backend)
+
+
+def test_limits_of_the_kernels():
+    pytest.importorskip("triton")
+    with pytest.raises(ValueError, match="rank is 65.*up to 64.*plain form"):
+        affine_scan(*make_inputs(2, r=65), backend="parallel")
+    with pytest.raises(ValueError, match="float64.*float32.*'chunked'"):
+        affine_scan(*(x.double() for x in make_inputs(2)), backend="parallel")

@@ -2,10 +2,10 @@
 
 import pytest
 import torch
+from transformers.models.qwen3.modeling_qwen3 import Qwen3RMSNorm, apply_rotary_pos_emb
 
-from deltamem.kernels.attention_inputs import MemoryStep, attention_inputs
-from deltamem.kernels.attention_inputs.naive import attention_inputs_naive
-from deltamem.kernels.rotary import HeadNorms
+from deltamem.kernels.attention_inputs import HeadNorms, MemoryStep, attention_inputs, attention_inputs_naive
+from deltamem.kernels.attention_inputs.heads import turn_heads
 
 from .errors import DTYPES, noise, relative, tolerance
 
@@ -17,6 +17,8 @@ CASES = [
     {"states": 1, "rank": 8, "normed": True},
     {"states": 3, "rank": 5, "parts": 5, "update": "lambda_outside"},
     {"states": 2, "rank": 8, "steers": False, "normalize_qk": False, "update": "no_lambda"},
+    {"states": 1, "rank": 1},
+    {"states": 1, "rank": 64, "turns": False},
 ]
 
 
@@ -46,6 +48,24 @@ def make_inputs(case, dtype, device, B=3, heads=4, kv_heads=2, D=16):
             weight = random(heads * D, states * rank, seed=11, kind=full)
             memory = memory._replace(weight=weight, scale=torch.tensor([0.7, 1.3, 0.0], device=device))
     return q, k, v, keys, values, places, turn, norms, memory
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_heads_are_normed_and_turned_as_in_transformers(dtype):
+    q, k = noise(2, 4, 16, seed=1, dtype=dtype), noise(2, 2, 16, seed=2, dtype=dtype)
+    angles = noise(2, 8, seed=3).repeat(1, 2)
+    turn = angles.cos().to(dtype), angles.sin().to(dtype)
+    norms = HeadNorms(*(noise(16, seed=seed, dtype=dtype) for seed in (4, 5)), 1e-6)
+    normed = []
+    for x, weight in ((q, norms.q), (k, norms.k)):
+        module = Qwen3RMSNorm(16, eps=1e-6).to(dtype)
+        module.weight.data.copy_(weight)
+        normed.append(module(x))
+    for given, heads in ((None, (q, k)), (norms, normed)):
+        expected = apply_rotary_pos_emb(*(x[:, :, None] for x in heads), *(x[:, None] for x in turn))
+        for got, wanted in zip(turn_heads(q, k, turn, given), expected, strict=True):
+            assert torch.equal(got, wanted[:, :, 0])
+    assert all(torch.equal(*pair) for pair in zip(turn_heads(q, k, None, norms), normed, strict=True))
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
@@ -88,3 +108,13 @@ def test_shapes_that_do_not_fit_are_refused():
     ):
         with pytest.raises(ValueError, match="do not fit the cache"):
             attention_inputs(*wrong)
+
+
+def test_what_a_memory_needs():
+    *inputs, memory = make_inputs({"states": 1, "rank": 8}, torch.float32, "cpu")
+    with pytest.raises(ValueError, match="buffer of its own"):
+        attention_inputs(*inputs, memory._replace(after=memory.state))
+    with pytest.raises(ValueError, match="state is torch.float64.*float32"):
+        attention_inputs(*inputs, memory._replace(state=memory.state.double()))
+    with pytest.raises(ValueError, match="give one dtype"):
+        attention_inputs(inputs[0].half(), *inputs[1:])

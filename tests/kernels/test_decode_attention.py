@@ -93,3 +93,22 @@ def test_wrong_arguments():
         decode_attention(q[:, :3], k, v, lengths)
     with pytest.raises(ValueError, match=r"lengths is \[1\]; give \[2\]"):
         decode_attention(q, k, v, lengths[:1])
+    with pytest.raises(ValueError, match="float32, torch.float16, torch.float32; give one dtype"):
+        decode_attention(q, k.half(), v, lengths)
+
+
+def test_limits_of_the_kernel(split, device):
+    q, k, v = make_inputs(1, 4, 2, 9, 24, device=device)
+    lengths = torch.ones(1, dtype=torch.int32, device=device)
+    with pytest.raises(ValueError, match="24 dimensions.*16, 32.*plain form"):
+        split(q, k, v, lengths)
+    q, k, v = make_inputs(1, 4, 2, 9, 16, device=device)
+    other = new_workspace(1, 4, 4, 16, 9, torch.device(device))
+    with pytest.raises(ValueError, match=r"made for.*\(1, 4, 4, 16\) and is given \(1, 4, 2, 16\).*new_workspace"):
+        split(q, k, v, lengths, workspace=other)
+
+
+def test_gradients_are_those_of_the_plain_form():
+    q, k, v = (x.requires_grad_() for x in make_inputs(1, 4, 2, 9, 8))
+    decode_attention(q, k, v, torch.tensor([5], dtype=torch.int32)).sum().backward()
+    assert q.grad.any() and k.grad[:, :, :5].any() and not k.grad[:, :, 5:].any()

@@ -113,9 +113,40 @@ def test_zero_keys_and_queries(form):
     assert relative(after, 0.5 * state) < 1e-6
 
 
+def test_drift_over_thousands_of_steps(form):
+    """Step after step, two buffers in turn, near the scan in float64; the interpreter, at its pace, does fewer."""
+    step, device = form
+    T = 200 if device == "cpu" and step is not decode_step_lean else 10_000
+    packed, state = noise(T, 32, seed=1), noise(1, 1, 8, 8, seed=2)
+    packed[:, 24:] -= 4  # forgets slowly
+    q, k, v, beta = packed.double().view(1, 1, T, 4, 8).unbind(3)
+    q, k = (torch.nn.functional.normalize(x.tanh(), dim=-1) for x in (q, k))
+    beta = beta.sigmoid()
+    exact, exact_state = affine_scan_naive(q, k, v, 1 - beta, beta, beta, state.double())
+    buffers, reads = [state.to(device), state.to(device)], []
+    for t, token in enumerate(packed.to(device)):
+        read, _ = step(token[None], buffers[t % 2], buffers[1 - t % 2])
+        reads.append(read)
+    assert relative(torch.cat(reads), exact[0, 0]) < 1e-5
+    assert relative(buffers[T % 2], exact_state) < 1e-5
+
+
+def test_gradients_are_those_of_the_plain_form():
+    packed, state = (x.requires_grad_() for x in make_inputs(2, 1, 8))
+    for step in (decode_step, decode_step_naive):
+        reads, after = step(packed, state)
+        (reads.sum() + after.square().sum()).backward()
+    doubled, packed.grad = packed.grad, None
+    reads, after = decode_step(packed, state)
+    (reads.sum() + after.square().sum()).backward()
+    assert relative(doubled, 2 * packed.grad) < 1e-6
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
+        ({"packed": torch.zeros(2, 32).double()}, "packed is torch.float64.*float32, convert"),
+        ({"after": torch.zeros(2, 1, 8, 4)}, r"after is \[2, 1, 8, 4\]; give a contiguous buffer of \[2, 1, 8, 8\]"),
         ({"packed": torch.zeros(2, 33)}, r"packed is \[2, 33\].*give \[2, 32\]"),
         ({"update": "never"}, "'never'.*standard"),
         ({"steered": torch.zeros(2, 3)}, r"needs a weight \[N, 8\]"),

@@ -14,7 +14,9 @@ def make_inputs(T, K, P, dtype=torch.float32, device="cpu"):
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
-@pytest.mark.parametrize(("T", "K", "P"), [(1, 64, 32), (63, 100, 5), (100, 257, 40), (70, 48, 130)], ids=str)
+@pytest.mark.parametrize(
+    ("T", "K", "P"), [(0, 8, 4), (1, 64, 32), (63, 100, 5), (100, 257, 40), (70, 48, 130)], ids=str
+)
 def test_tiled_agrees_to_float32(device, T, K, P, dtype):
     """Whatever the dtype of x: nothing is rounded to it."""
     from deltamem.kernels.project.tiled import project_tiled
@@ -42,3 +44,18 @@ def test_naive_carries_gradients():
     weight.requires_grad_()
     project(x, weight, bias).sum().backward()
     assert relative(weight.grad[0], x.sum((0, 1))) < 1e-6
+
+
+def test_wrong_arguments(device):
+    from deltamem.kernels.project.tiled import project_tiled
+
+    x, weight, bias = make_inputs(3, 4, 2, device=device)
+    for form in (project_tiled, project_naive):
+        with pytest.raises(ValueError, match=r"x is \[2, 3, 4\] and the weight \[2, 3\]"):
+            form(x, weight[:, 1:])
+        with pytest.raises(ValueError, match="the weight is torch.bfloat16.*float32, convert"):
+            form(x, weight.bfloat16())
+        with pytest.raises(ValueError, match=r"the bias is \[1\]; give \[2\]"):
+            form(x, weight, bias[:1])
+        with pytest.raises(ValueError, match=r"invalid is \[2, 3\]; give \[2, 3, 1\]"):
+            form(x, weight, bias, torch.ones(2, 3, dtype=torch.bool, device=device))

@@ -39,3 +39,22 @@ def test_fused_agrees(device, N, dtype):
     expected, expected_total = add_rms_norm_naive(x, residual, weight, 1e-6)
     assert relative(total, expected_total) < tolerance(dtype)
     assert relative(normed, expected) < tolerance(dtype)
+
+
+def test_wrong_arguments(device):
+    from deltamem.kernels.rms_norm.fused import add_rms_norm_fused
+
+    x, residual, weight = make_inputs(8, torch.float32, device)
+    for form in (add_rms_norm_fused, add_rms_norm_naive):
+        with pytest.raises(ValueError, match=r"the weight is \[7\].*give \[8\]"):
+            form(x, residual, weight[1:], 1e-6)
+        with pytest.raises(ValueError, match="the residual.*give two of a kind"):
+            form(x, residual.half(), weight, 1e-6)
+
+
+def test_gradients_flow(device):
+    """Where autograd records, the plain form runs, on a GPU too."""
+    x, residual, weight = make_inputs(8, torch.float32, device)
+    weight.requires_grad_()
+    (rms_norm(x, weight, 1e-6) + add_rms_norm(x, residual, weight, 1e-6)[0]).sum().backward()
+    assert weight.grad.any()

@@ -101,6 +101,15 @@ def test_gated_agrees(streamed, device, B, dtype):
     assert relative(got, expected) < 2 * tolerance(dtype)
 
 
+def test_gradients_flow(device):
+    """Where autograd records, the plain form runs, on a GPU too."""
+    x, weight = noise(2, 5, device=device), noise(3, 5, seed=1, device=device).requires_grad_()
+    low_rank = make_low_rank(0, 2, 3, 4, device)
+    low_rank.weight.requires_grad_()
+    (small_linear(x, [weight], None, low_rank)[0].sum() + small_gated_linear(x, weight, weight).sum()).backward()
+    assert weight.grad.any() and low_rank.weight.grad.any()
+
+
 @pytest.mark.parametrize(
     ("x", "weights", "biases", "words"),
     [

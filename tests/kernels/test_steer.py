@@ -9,7 +9,9 @@ from .errors import DTYPES, noise, relative, tolerance
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
-@pytest.mark.parametrize(("T", "N", "width"), [(1, 1, 1), (63, 100, 5), (100, 257, 8), (33, 64, 64), (17, 130, 32)])
+@pytest.mark.parametrize(
+    ("T", "N", "width"), [(0, 5, 8), (1, 1, 1), (63, 100, 5), (100, 257, 8), (33, 64, 64), (17, 130, 32)]
+)
 def test_tiled_agrees(device, T, N, width, dtype):
     from deltamem.kernels.steer.tiled import steer_tiled
 
@@ -28,3 +30,15 @@ def test_naive_rounds_once_and_carries_gradients():
     assert got.tolist() == [[258.0, 260.0]]  # 257.5 and 259 in steps of 2
     got.sum().backward()
     assert reads.grad.item() == 3.0
+
+
+def test_wrong_arguments(device):
+    from deltamem.kernels.steer.tiled import steer_tiled
+
+    output, reads, weight = (noise(*size, device=device) for size in [(2, 3, 5), (2, 3, 8), (5, 8)])
+    for form in (steer_tiled, steer_naive):
+        for wrong in ((output, reads, weight.T), (output[:, 1:], reads, weight)):
+            with pytest.raises(ValueError, match=r"give \[..., N\], \[..., W\] and \[N, W\]"):
+                form(*wrong)
+        with pytest.raises(ValueError, match="torch.bfloat16 and torch.float32.*convert"):
+            form(output, reads.bfloat16(), weight)

@@ -13,9 +13,8 @@ from torch import nn
 
 from deltamem.core.attach import attention_modules
 from deltamem.core.binding import base_of
-from deltamem.kernels.attention_inputs import attention_inputs
+from deltamem.kernels.attention_inputs import HeadNorms, attention_inputs
 from deltamem.kernels.rms_norm import rms_norm
-from deltamem.kernels.rotary import HeadNorms
 from deltamem.kernels.small_linear import LowRank, small_gated_linear, small_linear
 from deltamem.runtime.decoder.late import Late
 

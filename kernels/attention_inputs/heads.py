@@ -1,4 +1,4 @@
-"""The definition of rotary positions for a decode step, rounding where the models of transformers round."""
+"""The definition of rotary positions, and of the norms before them, rounding where the models of transformers round."""
 
 from typing import NamedTuple
 
@@ -21,23 +21,25 @@ class HeadNorms(NamedTuple):
     eps: float
 
 
-def rotary_naive(
-    q: Tensor, k: Tensor, cos: Tensor, sin: Tensor, norms: HeadNorms | None = None
+def turn_heads(
+    q: Tensor, k: Tensor, turn: tuple[Tensor, Tensor] | None, norms: HeadNorms | None = None
 ) -> tuple[Tensor, Tensor]:
     """x * cos + turned(x) * sin with turned(x) = (-second half, first half) of each head.
 
     Args:
-        q, k: [B, Hq, D] and [B, Hkv, D] of one token, the last two dimensions contiguous; D a power of two in the
-            fast form.
-        cos, sin: [B, D] in the dtype of q and k, as transformers' rotary embedding gives them.
+        q, k: [B, Hq, D] and [B, Hkv, D] of one token.
+        turn: (cos, sin), each [B, D] in the dtype of q and k, as transformers' rotary embedding gives them; None: the
+            heads are not turned.
         norms: RMS norms to apply to the heads first.
 
     Returns:
-        The turned q and k, new tensors.
+        The normed and turned q and k.
     """
     if norms is not None:
         q, k = rms_norm_naive(q, norms.q, norms.eps), rms_norm_naive(k, norms.k, norms.eps)
-    cos, sin = cos[:, None], sin[:, None]
+    if turn is None:
+        return q, k
+    cos, sin = (x[:, None] for x in turn)
     return q * cos + _turned(q) * sin, k * cos + _turned(k) * sin
 
 
