@@ -8,10 +8,9 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from deltamem.core.config import HFDeltaMemConfig
-from deltamem.core.files import adapter_hash, resolve_adapter
+from deltamem.core.files import adapter_hash
 from deltamem.runtime import load_model
-from deltamem.runtime.places import find_adapters
+from deltamem.runtime.places import add_adapters
 
 from .conditions import CONDITIONS, LORA
 from .data import hub_rows, local_rows
@@ -137,25 +136,6 @@ class Evaluation:
             "processes": self.world,
             "versions": {p: importlib.metadata.version(p) for p in ("torch", "transformers", "bm25s", "numpy")},
         }
-
-
-def add_adapters(model, base, wanted):
-    """Labels in model.adapters of the adapters `wanted` (labels, folders or hub ids); its default one without any.
-
-    A folder is labelled by its variant, and by its own name too where another of that variant is there already.
-    """
-    if not wanted:
-        return [model.adapter_name] if model.adapter_name else []
-    labels = []
-    for given in wanted:
-        known, label = find_adapters(base, given)
-        place = known[label] if label else resolve_adapter(given)
-        if label is None:
-            label = HFDeltaMemConfig.load(place).variant
-            label = f"{label}-{Path(given).name}" if label in model.adapters else label
-        model.add_adapter(label, place)
-        labels.append(label)
-    return labels
 
 
 def _places(options):

@@ -4,6 +4,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from deltamem.core.config import HFDeltaMemConfig
 from deltamem.core.files import local_path, resolve_adapter
 from deltamem.core.hub import HUB_ID, fetch
 from deltamem.runtime.demo import demo_folder
@@ -108,3 +109,22 @@ def first_line(error, limit=300):
     """An error's first line of text, without its final full stop, for use inside a sentence."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return (lines[0] if lines else type(error).__name__)[:limit].rstrip(".")
+
+
+def add_adapters(model, base, wanted):
+    """Labels in model.adapters of the adapters `wanted` (labels, folders or hub ids); its default one without any.
+
+    A folder is labelled by its variant, and by its own name too where another of that variant is there already.
+    """
+    if not wanted:
+        return [model.adapter_name] if model.adapter_name else []
+    labels = []
+    for given in wanted:
+        known, label = find_adapters(base, given)
+        place = known[label] if label else resolve_adapter(given)
+        if label is None:
+            label = HFDeltaMemConfig.load(place).variant
+            label = f"{label}-{Path(given).name}" if label in model.adapters else label
+        model.add_adapter(label, place)
+        labels.append(label)
+    return labels

@@ -19,9 +19,9 @@ from tqdm import tqdm
 from deltamem.compare.metrics import contains, exact_match, token_f1
 from deltamem.core.binding import Binding, bind
 from deltamem.core.errors import DeltaMemError
-from deltamem.eval.evaluation import add_adapters
 from deltamem.eval.lora import lora_on
 from deltamem.runtime import load_model
+from deltamem.runtime.places import add_adapters
 
 from .batches import Slot
 from .layers import trained
