@@ -66,13 +66,12 @@ def main(arguments: list[str] | None = None) -> int:
     give_way()  # before PyTorch is imported
     from deltamem.core.errors import DeltaMemError
     from deltamem.runtime import load_model
-    from deltamem.runtime.quiet import ConsoleProgress
 
     try:
         model = load_model(options.base, options.adapter, device=options.device, dtype=options.dtype)
     except DeltaMemError as error:
         return fail(str(error))
-    model.decoder.warm_up([None, model.adapter], ConsoleProgress())
+    model.decoder.warm_up([None, model.adapter])
     if model.adapter is None:
         return fail(f"{model.name} was loaded without a δ-mem adapter: name one with --adapter (a folder or hub id).")
 

@@ -53,6 +53,7 @@ class Chat:
         )
         if memory and self.model.adapter is None:
             raise ModelError(f"{self.model.name} comes without an adapter; give one as ADAPTER_DIR, or use MODE=base.")
+        self.model.decoder.warm_up([self.model.adapter])
         self.session = Session(self.model, memory=memory, context=options.context, system=options.system)
 
     def run(self):

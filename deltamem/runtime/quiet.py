@@ -24,7 +24,10 @@ def quiet_transformers():
 
 
 class ConsoleProgress:
-    """progress(stage, done, total) on stderr: a bar where the total is known in bytes, else one line a stage."""
+    """progress(stage, done, total) on stderr: a bar where the total is known in bytes, else one line a stage.
+
+    A stage that is a sentence, with a full stop, tells of something that has ended.
+    """
 
     def __init__(self):
         self._stage = None
@@ -35,7 +38,7 @@ class ConsoleProgress:
             self.close()
             self._stage = stage
             if total is None:
-                print(f"{stage} …", file=sys.stderr, flush=True)
+                print(stage if stage.endswith(".") else f"{stage} …", file=sys.stderr, flush=True)
         if total is not None:
             if self._bar is None:
                 from tqdm import tqdm

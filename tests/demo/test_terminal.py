@@ -1,6 +1,7 @@
 """The terminal chat as a real process: its script, its commands, its refusals."""
 
 import os
+import re
 import select
 import signal
 import subprocess
@@ -13,6 +14,7 @@ import pytest
 from deltamem.demo.chat import UNPRINTED, main
 
 SCRIPT = Path(__file__).parents[2] / "deltamem" / "demo" / "run_chat_demo.sh"
+READY = re.compile("Trying out the decoding step …\nReady to decode after [0-9.]+ s\\.\n")  # all that stderr is for
 
 
 def environment(**settings):
@@ -43,7 +45,7 @@ def test_a_conversation(tiny_model_folder, tiny_adapter_folder, tmp_path):
         ADAPTER_DIR=tiny_adapter_folder,
         MODE="delta",
     )
-    assert (run.returncode, run.stderr) == (0, b"")
+    assert run.returncode == 0 and READY.fullmatch(run.stderr.decode())
     out = run.stdout.decode("utf-8", "replace")
     assert "δ-mem MSW" in out and "/save_session <dir>" in out and "[8 tokens" in out
     assert (saved / "session.safetensors").is_file()
@@ -60,7 +62,7 @@ def test_wrong_input_gets_a_sentence(tiny_model_folder, tmp_path):
     lines += b"\n\n   \n\xff\xfe <|im_end|>\n"
     run = chat(lines, "--max-new-tokens=4", MODEL_PATH=tiny_model_folder, MODE="base")
     out = run.stdout.decode("utf-8", "replace")
-    assert (run.returncode, run.stderr) == (0, b"")
+    assert run.returncode == 0 and READY.fullmatch(run.stderr.decode())
     for words in ("no command /bogus", "Give a folder", "cannot be loaded", "choose another one", "Memory off"):
         assert words in out
     assert "cannot be made (embedded null byte)" in out and out.count("cannot be loaded") == 2
@@ -124,7 +126,7 @@ def test_interrupting_an_answer(tiny_model_folder):
                 break
         wait_for(process, b"you> ")
         out, error = process.communicate(b"/stats\n/exit\n", timeout=60)
-        assert process.returncode == 0 and error == b""
+        assert process.returncode == 0 and READY.fullmatch(error.decode())
         assert b"turns: 1" in out and b"stop: cancelled" in out
     finally:
         process.kill()
@@ -143,5 +145,5 @@ def wait_for(process, mark, more=0):
 @pytest.mark.slow
 def test_the_demo_model(demo_model):
     run = chat(["What is the capital of France?", "/exit"], "--mode=base")
-    assert (run.returncode, run.stderr) == (0, b"")
+    assert run.returncode == 0 and READY.fullmatch(run.stderr.decode())
     assert "The capital of France is Paris." in run.stdout.decode()

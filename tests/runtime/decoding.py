@@ -12,7 +12,9 @@ from deltamem.runtime.decoder.batch import Batch
 from deltamem.runtime.decoder.decoder import Decoder, kv_shapes
 from deltamem.runtime.decoder.engine import Engine
 from deltamem.runtime.decoder.launch import Eager
+from deltamem.runtime.engine import Reply, decode
 from deltamem.runtime.run import Run
+from deltamem.runtime.sampling import Sampling
 from tests.core.tiny import make_model
 
 FAMILIES = ("llama", "qwen2", "qwen3", "mistral", "smollm3")
@@ -72,3 +74,31 @@ def told(model, adapter, tokens, cache=None, **options):
     """(Run, last logits) after a prompt."""
     run = Run(model, adapter, cache=cache, **options)
     return run, run.feed(block([(3 + 5 * i) % 61 for i in range(tokens)], True))
+
+
+def answer(run, logits, seat=None, count=8, temperature=0.0, stop=None):
+    """Reply of up to `count` tokens; stop: close after so many events."""
+    reply = Reply()
+    events = decode(run, logits, reply, Sampling(count, temperature, 0.9, seed=3), 1000, seat)
+    for index, _ in enumerate(events):
+        if stop is not None and index + 1 >= stop:
+            break
+    events.close()
+    return reply
+
+
+def agree(run, other, tolerance=2e-4):
+    assert run.length == other.length and run.written == other.written
+    for name, state in other.states.items():
+        torch.testing.assert_close(run.states[name], state, atol=tolerance, rtol=tolerance)
+    for a, b in zip(run.cache.layers, other.cache.layers, strict=True):
+        torch.testing.assert_close(a.keys, b.keys, atol=tolerance, rtol=tolerance)
+        torch.testing.assert_close(a.values, b.values, atol=tolerance, rtol=tolerance)
+    if run.binding is not None and other.binding.gates.written:
+        for mine, theirs in zip(run.binding.gates.means(), other.binding.gates.means(), strict=True):
+            for name, mean in theirs.items():
+                torch.testing.assert_close(mine[name], mean, atol=tolerance, rtol=tolerance)
+
+
+def chat_stream(model):
+    model.chat.stream = lambda: type("Stream", (), {"push": lambda _, token: f"{token} ", "flush": lambda _: ""})()

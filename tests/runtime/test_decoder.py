@@ -1,8 +1,5 @@
 """Decoding engines against passes of the model: same logits, same tokens, same memory, whatever the batch."""
 
-import gc
-import weakref
-
 import pytest
 import torch
 
@@ -16,7 +13,7 @@ from deltamem.runtime.sampling import Sampler, Sampling
 from deltamem.runtime.together import reply_together
 from tests.core.tiny import make_adapter
 from tests.runtime.conftest import same_states
-from tests.runtime.decoding import FAMILIES, make_backbone, make_batch, stand_in, told
+from tests.runtime.decoding import FAMILIES, agree, answer, chat_stream, make_backbone, make_batch, stand_in, told
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 CONFIGS = [
@@ -28,30 +25,6 @@ CONFIGS = [
     {"memory_write_granularity": "message_mean", "target_layers": (0, 2)},
 ]
 ROWS = [(9, 0.0), (3, 0.7), (14, 0.0), (6, 1.3)]  # prompt tokens and temperature
-
-
-def answer(run, logits, seat=None, count=8, temperature=0.0, stop=None):
-    """Reply of up to `count` tokens; stop: close after so many events."""
-    reply = Reply()
-    events = decode(run, logits, reply, Sampling(count, temperature, 0.9, seed=3), 1000, seat)
-    for index, _ in enumerate(events):
-        if stop is not None and index + 1 >= stop:
-            break
-    events.close()
-    return reply
-
-
-def agree(run, other, tolerance=2e-4):
-    assert run.length == other.length and run.written == other.written
-    for name, state in other.states.items():
-        torch.testing.assert_close(run.states[name], state, atol=tolerance, rtol=tolerance)
-    for a, b in zip(run.cache.layers, other.cache.layers, strict=True):
-        torch.testing.assert_close(a.keys, b.keys, atol=tolerance, rtol=tolerance)
-        torch.testing.assert_close(a.values, b.values, atol=tolerance, rtol=tolerance)
-    if run.binding is not None and other.binding.gates.written:
-        for mine, theirs in zip(run.binding.gates.means(), other.binding.gates.means(), strict=True):
-            for name, mean in theirs.items():
-                torch.testing.assert_close(mine[name], mean, atol=tolerance, rtol=tolerance)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -219,26 +192,6 @@ def test_more_answers_than_a_batch_holds(model):
         assert [seat is None for seat in seats] == [False] * 8 + [True] * 2
 
 
-@pytest.mark.parametrize("label", [None, "TSW"])
-def test_an_engine_is_gone_with_its_turn(model, label):
-    adapter = model.adapters.get(label)
-    gc.collect()
-    gc.disable()  # nobody but a cycle would keep it
-    try:
-        with model.decoder.seats([Need(adapter, 40)]) as seats:
-            engine = weakref.ref(seats[0].batch.engine)
-            run, logits = told(model, adapter, 5, seats[0].cache)
-            answer(run, logits, seats[0])
-        del seats, run
-        assert engine() is None
-    finally:
-        gc.enable()
-
-
-def chat_stream(model):
-    model.chat.stream = lambda: type("Stream", (), {"push": lambda _, token: f"{token} ", "flush": lambda _: ""})()
-
-
 @pytest.mark.slow
 def test_the_demo_model_gives_the_same_answers_together_alone_and_by_the_plain_loop(demo_model, monkeypatch):
     arms = [{"memory": False}, {"adapter": "TSW"}, {"adapter": "MSW"}]
@@ -254,33 +207,3 @@ def test_the_demo_model_gives_the_same_answers_together_alone_and_by_the_plain_l
     for a, b, c in zip(together, alone, plain, strict=True):
         assert a._steps[-1].reply_ids == b._steps[-1].reply_ids == c._steps[-1].reply_ids
         assert same_states(a, c, 1e-3) and same_states(b, c, 1e-3)
-
-
-@pytest.mark.gpu
-@pytest.mark.parametrize("family", FAMILIES)
-def test_the_captured_step_gives_the_plain_loops_tokens(family):
-    backbone = make_backbone(family).to("cuda")
-    adapter = make_adapter(backbone, rank=4)
-    model = stand_in(backbone, adapter)
-    chat_stream(model)
-    plain = [told(model, one, 9)[:2] for one in (None, adapter)]
-    expected = [answer(run, logits, count=20).ids for run, logits in plain]
-    for _ in range(2):  # captured, then lent again
-        with model.decoder.seats([Need(None, 64), Need(adapter, 64)]) as seats:
-            assert model.decoder.refusal == "" and None not in seats
-            runs = [told(model, one, 9, seat.cache) for one, seat in zip((None, adapter), seats, strict=True)]
-            replies = [Reply(), Reply()]
-            events = [
-                decode(run, logits, reply, Sampling(20), 1000, seat)
-                for (run, logits), reply, seat in zip(runs, replies, seats, strict=True)
-            ]
-            while events:
-                events = [one for one in events if next(one, None) is not None]
-            assert [reply.ids for reply in replies] == expected
-            agree(runs[1][0], plain[1][0], 1e-3)
-    drawn = []
-    for _ in range(2):
-        with model.decoder.seats([Need(adapter, 64)]) as (seat,):
-            run, logits = told(model, adapter, 9, seat.cache)
-            drawn.append(answer(run, logits, seat, count=12, temperature=1.0).ids)
-    assert drawn[0] == drawn[1] and len(drawn[0]) == 12

@@ -4,6 +4,7 @@ import importlib.util
 import logging
 import os
 import threading
+import time
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
@@ -15,6 +16,8 @@ from deltamem.runtime.decoder.batch import Batch
 from deltamem.runtime.decoder.engine import Engine
 from deltamem.runtime.decoder.launch import Eager, Graph
 from deltamem.runtime.decoder.trial import trial
+from deltamem.runtime.places import first_line
+from deltamem.runtime.quiet import ConsoleProgress
 
 MAX_ROWS = 8  # answers in one batch
 IDLE_ENGINES = 4  # kept on a GPU for the next turn, with their graphs: as many as the page answers at once
@@ -74,14 +77,16 @@ class Decoder:
         """Try the model out and make the engine for answers of these adapters (None: without memory) side by side.
 
         Otherwise the first answer waits for it: on a GPU, for kernels to be compiled (they are kept on disk) and for
-        the capture of the step. progress(stage, done, total) is told what takes the time; total is None.
+        the capture of the step. progress(stage, done, total) is told what takes the time, and how long it took; total
+        is None. Default: lines on stderr.
         """
-        report = progress or (lambda *_: None)
+        report, begin = progress or ConsoleProgress(), time.perf_counter()
         report("Trying out the decoding step", 0, None)
         if self.works() and adapters and self._model.device.type == "cuda":
             report("Capturing the decoding step", 1, None)
             with self.seats([Need(adapter, STEP) for adapter in adapters]):
                 pass
+        report(f"Ready to decode after {time.perf_counter() - begin:.1f} s.", 2, None)
 
     def works(self):
         """Whether the model decodes on engines here; finds out at the first call."""
@@ -118,7 +123,7 @@ class Decoder:
         try:
             return trial(model, self._shapes)
         except Exception as error:  # code of any architecture, and the GPU's compilers, run in it
-            return f"{type(error).__name__}: {error}".splitlines()[0]
+            return f"{type(error).__name__}: {first_line(error)}"
 
     def _lend(self, needs):
         adapters = {id(need.adapter): need.adapter for need in needs if need.adapter is not None}
@@ -134,7 +139,7 @@ class Decoder:
                 try:
                     engine = Engine(self._model, self._shapes, list(adapters.values()), len(needs), tokens)
                 except (torch.OutOfMemoryError, RuntimeError) as error:  # what the CPU's allocator raises is no more
-                    self._say(f"no engine could be made ({error})".splitlines()[0])
+                    self._say(f"no engine could be made ({first_line(error)})")
                     return None
                 return key, engine, Eager(engine)
             self._idle = [kept for kept in self._idle if kept[0] != key]  # too small
@@ -150,7 +155,7 @@ class Decoder:
             except torch.OutOfMemoryError:
                 why = f"the device has no memory for {key[0]} × {capacity:,} tokens of KV"
             except Exception as error:  # what a capture can raise is the driver's business
-                self._refusal = f"the CUDA graph could not be captured ({error})".splitlines()[0]
+                self._refusal = f"the CUDA graph could not be captured ({first_line(error)})"
                 self._say(self._refusal)
                 return None
             engine = launcher = None

@@ -91,7 +91,7 @@ def _start(options, found):
     passed("weights")
     model.decoder.works()
     passed("trial and compiling")
-    model.decoder.warm_up([None, model.adapters["TSW"]])
+    model.decoder.warm_up([None, model.adapters["TSW"]], lambda *_: None)
     passed("capture")
     return model
 
