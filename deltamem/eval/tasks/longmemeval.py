@@ -1,6 +1,6 @@
 """LongMemEval (Wu et al., 2024): questions about what a user told an assistant in earlier chats."""
 
-from deltamem.compare.metrics import contains, token_f1
+from deltamem.compare.metrics import contains, normalise, token_f1
 
 from ..items import Conversation, Item, Row
 from ..scores import first_line
@@ -47,4 +47,4 @@ def read(rows):
 def score(item, answer):
     """(the answer cleaned up, scores). The official score asks a large model; these two need none, and are stricter."""
     said = first_line(answer)
-    return said, {"contains": contains(answer, item.golds), "f1": token_f1(said, item.golds)}
+    return said, {"contains": contains(answer, item.golds), "f1": token_f1(said, item.golds, normalise)}

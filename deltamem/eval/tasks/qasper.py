@@ -1,6 +1,6 @@
 """QASPER (Dasigi et al., 2021): questions about scientific papers."""
 
-from deltamem.compare.metrics import token_f1
+from deltamem.compare.metrics import normalise, token_f1
 
 from ..items import Conversation, Item, Row
 from ..scores import first_line
@@ -30,7 +30,7 @@ def read(rows):
 def score(item, answer):
     """(the answer cleaned up, scores). F1 is the best over the annotators' answers, as in the official evaluator."""
     said = first_line(answer)
-    return said, {"f1": token_f1(said, item.golds)}
+    return said, {"f1": token_f1(said, item.golds, normalise)}
 
 
 def _answers(qa):
