@@ -58,6 +58,27 @@ def test_forms(form, tmp_path):
     assert read_probes(tmp_path / name) == read_probes(str(tmp_path / name)) == expected
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Is it red, or blue?;red\nWhat is it, or who?;Rex",  # commas, but not between cells
+        "Frage;Antwort\nIs it red, or blue?;red\nWhat is it, or who?;Rex\n",  # a header of unknown words
+        "sep=;\r\nquestion;answer\r\nIs it red, or blue?;red\r\nWhat is it, or who?;Rex\r\n",
+        '\n  \nNo.,Question text,Correct answer\n1,"Is it red, or blue?",red\n2,"What is it, or who?",Rex\n',
+        "question|answer\nIs it red, or blue?|red\nWhat is it, or who?|Rex\n",
+        'question,answer\n"Is it red, or blue?",red\n"What is it, or who?",Rex\n"Is it red, or blue?",red\n',
+    ],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_tables_as_spreadsheets_save_them(text, encoding):
+    expected = [Probe("Is it red, or blue?", ("red",)), Probe("What is it, or who?", ("Rex",))]
+    assert read_probes(text.encode(encoding), "a.csv") == expected
+
+
+def test_the_first_row_may_be_a_question():
+    assert len(read_probes(b"What question did I ask?,the answer\nWhat is it?,x", "a.csv")) == 2
+
+
 def test_utf16_and_numbers():
     assert read_probes("question,answer\nЗачем?,да\n".encode("utf-16"), "a.csv") == [Probe("Зачем?", ("да",))]
     assert read_probes(b'{"question": "How many?", "answer": 3}', "a.jsonl")[0].answers == ("3",)
@@ -65,6 +86,7 @@ def test_utf16_and_numbers():
 
 BROKEN = {
     "empty": (b"", "The file holds no probes"),
+    "empty cells": (b'"",""\n,\n', "There are no probes"),
     "blank": (b" \n\n ", "The file holds no probes"),
     "header only": (b"question,answer\n", "There are no probes"),
     "a picture": (b"\x89PNG\r\n\x1a\n....", "The file is a PNG image"),
@@ -78,16 +100,23 @@ BROKEN = {
     "long answer": (b"question,answer\na," + b"b" * 501 + b"\n", "Row 2: An answer has 501 characters"),
     "many answers": (b"question,answer\na," + b"|".join(b"%d" % i for i in range(21)), "Row 2: There are 21 accepted"),
     "many rows": (b"question,answer\n" + b"a,b\n" * (MAX_PROBES + 1), "at most 1,000 are read"),
-    "bad json line": (b'{"question": "a", "answer": "b"}\n{"question": "a"\n', "Row 2 is no JSON"),
-    "bad json": (b'{"question": "a"', "Row 1 is no JSON"),
+    "bad json line": (
+        b'{"question": "a", "answer": "b"}\n{"question": "a"\n',
+        "Line 2 is no JSON .+ at column 17",
+    ),
+    "bad json": (b'{"question": "a"', "Line 1 is no JSON"),
     "no keys": (
         b'[{"question": "a", "answer": "b"}, {"say": 1}]',
-        "Row 2 lacks a question or an answer .its keys: 'say'",
+        "Entry 2 lacks a question or an answer .its keys: 'say'",
     ),
-    "not an object": (b'["a", 1]', 'Row 1 is "a", not a question'),
-    "null answer": (b'[{"question": "a", "answer": null}]', "Row 1 has a question or an answer that is no text"),
+    "not an object": (b'["a", 1]', 'Entry 1 is "a", not a question'),
+    "null answer": (b'[{"question": "a", "answer": null}]', "Entry 1 has a question or an answer that is no text"),
     "unequal lists": (b'{"questions": ["a", "b"], "answers": ["c"]}', "2 questions and 1 answers"),
     "many lines": (b'{"question": "a", "answer": "b"}\n' * (MAX_PROBES + 1), "at most 1,000 are read"),
+    "second json line": (b'{"question": "a", "answer": "b"}\n\n{"question": "c"}', "Line 3 lacks a question or"),
+    "json over lines": (b'[\n{"question": "a", "answer": "b"},\n{"question" "c"}]', "Line 3 is no JSON"),
+    "other answers": (b"question,answer\na,b\n\na,c\n", "Row 4 asks what row 2 asks, with other answers"),
+    "text": (b"just some words", "Row 1 names the columns 'just some words'"),
     "deep": (b"[" * 100_000, "nests too deeply|no JSON"),
 }
 

@@ -1,7 +1,8 @@
 """Reading probes: tables (CSV, TSV), JSON Lines and JSON. A file that is wrong is one sentence with the row's number.
 
 A table has a column of questions and one or more of answers, or is two columns without a header; accepted answers of
-one cell are parted by "|". JSON holds objects with a question and an answer or a list of answers.
+one cell are parted by "|". JSON holds objects with a question and an answer or a list of answers. A question that is
+there twice with the same answers is asked once; with other answers it is an error.
 """
 
 import csv
@@ -18,6 +19,7 @@ from deltamem.transcripts.model import TranscriptError, excerpt
 
 MAX_BYTES = 5 * 2**20
 MAX_PROBES = 1000
+MAX_ROWS = 10 * MAX_PROBES  # with blank ones
 QUESTIONS = {"question", "questions", "query", "prompt", "q", "ask", "asked", "probe", "input", "instruction"}
 ANSWERS = {
     "answer", "answers", "a", "gold", "golds", "golden", "expected", "target", "targets", "reference", "references",
@@ -62,73 +64,97 @@ def probes_from_rows(rows, first=1):
     found = []
     for number, row in enumerate(rows, first):
         cells = [clean(str(cell)) if cell is not None else "" for cell in row]
-        if not any(cells):
-            continue
-        answers = [answer for cell in cells[1:] for answer in cell.split("|")]
-        found.append(_probe(cells[0], answers, f"Row {number}"))
+        if any(cells):
+            answers = [answer for cell in cells[1:] for answer in cell.split("|")]
+            found.append((f"Row {number}", _probe(cells[0], answers, f"Row {number}")))
     return _checked(found)
 
 
 def _from_table(text):
-    rows = _rows(text)
-    header = [re.sub(r"[\s_-]*\d*$", "", cell.strip().lower()) for cell in rows[0]]
-    asked = [index for index, cell in enumerate(header) if cell in QUESTIONS]
-    given = [index for index, cell in enumerate(header) if cell in ANSWERS]
-    if asked and given:
-        picked = ([row[i] if i < len(row) else "" for i in (asked[0], *given)] for row in rows[1:])
-        return probes_from_rows(picked, first=2)
-    if len(header) == 2 and not asked and not given:
-        return probes_from_rows(rows)
-    shown = ", ".join(excerpt(repr(cell), 20) for cell in rows[0][:5])
-    raise ProbeError(f"Row 1 names the columns {shown}, among which a question and an answer are not both; {FORM}.")
+    text = re.sub(r"\A\s*sep=.\r?\n", "\n", text.replace("\0", ""))  # a line that Excel puts in front
+    rows = _rows(text, max(",;\t|", key=lambda mark: _fit(_rows(text, mark, strict=False))))
+    first = next((number for number, row in enumerate(rows, 1) if any(row)), None)
+    if first is None:
+        return _checked([])
+    header, below = rows[first - 1], rows[first:]
+    asked, given = _columns(header, QUESTIONS), _columns(header, ANSWERS)
+    if asked and given and not _asks(header):
+        picked = ([row[i] if i < len(row) else "" for i in (asked[0], *given)] for row in below)
+        return probes_from_rows(picked, first + 1)
+    if len(header) == 2 and (_asks(header) or not asked and not given):
+        headed = bool(below) and not _asks(header) and all(_asks(row) for row in below if any(row))
+        return probes_from_rows(below, first + 1) if headed else probes_from_rows([header, *below], first)
+    shown = ", ".join(excerpt(repr(cell), 20) for cell in header[:5])
+    raise ProbeError(f"Row {first} names the columns {shown}, not a question and an answer; {FORM}.")
 
 
-def _rows(text):
-    first = text.lstrip().split("\n", 1)[0]
-    delimiter = max(",;\t", key=first.count)
+def _rows(text, delimiter, strict=True):
+    """The rows of a table as lists of cells, blank ones too. Raises ProbeError, when it is to be strict."""
     csv.field_size_limit(MAX_BYTES)
-    reader = csv.reader(
-        io.StringIO(text.replace("\0", "").lstrip("\n\r"), newline=""), delimiter=delimiter, strict=True
-    )
     rows = []
     try:
-        for row in islice(reader, MAX_PROBES + 2):
-            rows.append(row)
+        for row in islice(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=strict), MAX_ROWS):
+            rows.append([cell.strip() for cell in row])
     except csv.Error as error:
         raise ProbeError(f"Row {len(rows) + 1} is no CSV ({error}); close its quotes, or save it again.") from error
     return rows
 
 
+def _fit(rows):
+    """How much rows look like a table that was parted at the right marks."""
+    header = next((row for row in rows if any(row)), [])
+    known = len(header) > 1 and bool(_columns(header, QUESTIONS) and _columns(header, ANSWERS))
+    return known, sum(len(row) == len(header) > 1 for row in rows), sum(map(_asks, rows)), -len(header)
+
+
+def _columns(header, names):
+    """Places of the header's cells that are one of the names, or else have one among their few words."""
+    cells = [re.sub(r"[\W_]*\d*$", "", cell.lower()) for cell in header]
+    if found := [index for index, cell in enumerate(cells) if cell in names]:
+        return found
+    words = [set() if _asks([cell]) else set(re.findall(r"[^\W_]{2,}", cell.lower())) for cell in header]
+    return [index for index, found in enumerate(words) if len(found) <= 3 and found & names]
+
+
+def _asks(row):
+    return bool(row) and row[0].endswith(("?", "？", "؟"))
+
+
 def _from_json(text):
     try:
-        values = json.loads(text)
+        values = json.loads(text.rstrip())
     except RecursionError as error:
         raise ProbeError(f"The JSON nests too deeply; {FORM}.") from error
     except ValueError as error:
-        values = _json_lines(text, error)
+        return _from_lines(text, error)
     if isinstance(values, dict):
         values = _listed(values)
     if not isinstance(values, list):
         raise ProbeError(f"The JSON holds no list of probes; {FORM}.")
     if len(values) > MAX_PROBES:
         raise _too_many(len(values))
-    return _checked([_from_value(value, f"Row {number}") for number, value in enumerate(values, 1)])
+    places = [f"Entry {number}" for number in range(1, len(values) + 1)]
+    return _checked([(place, _from_value(value, place)) for place, value in zip(places, values, strict=True)])
 
 
-def _json_lines(text, whole):
-    """The value of each line. whole: why the text is not one JSON document."""
-    lines = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
-    if len(lines) == 1:
-        raise ProbeError(f"Row 1 is no JSON ({excerpt(whole, 80)}); correct it.") from whole
+def _from_lines(text, whole):
+    """Probes of JSON Lines. whole: why the text is not one JSON document."""
+    lines = [(f"Line {number}", line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
     if len(lines) > MAX_PROBES:
         raise _too_many(len(lines))
-    values = []
-    for number, line in lines:
+    found = []
+    for place, line in lines:
         try:
-            values.append(json.loads(line))
+            value = json.loads(line)
         except (ValueError, RecursionError) as error:
-            raise ProbeError(f"Row {number} is no JSON ({excerpt(error, 80)}); correct it.") from error
-    return values
+            # When already the first line is off, the text may be one document over several lines.
+            why = error if found else whole
+            if isinstance(why, json.JSONDecodeError):
+                place = place if found else f"Line {why.lineno}"
+                why = f"{why.msg} at column {why.colno}"
+            raise ProbeError(f"{place} is no JSON ({excerpt(why, 80)}); correct it.") from error
+        found.append((place, _from_value(value, place)))
+    return _checked(found)
 
 
 def _listed(value):
@@ -171,12 +197,20 @@ def _probe(question, answers, where):
         raise ProbeError(f"{where}: {error}") from error
 
 
-def _checked(probes):
-    if not probes:
+def _checked(found):
+    """The probes of (place, Probe) pairs; what is there twice with the same answers is asked once."""
+    if not found:
         raise ProbeError(f"There are no probes; {FORM}.")
-    if len(probes) > MAX_PROBES:
-        raise _too_many(len(probes))
-    return probes
+    if len(found) > MAX_PROBES:
+        raise _too_many(len(found))
+    known = {}
+    for place, probe in found:
+        before, same = known.setdefault(probe.question, (place, probe))
+        if set(same.answers) != set(probe.answers):
+            raise ProbeError(
+                f"{place} asks what {before.lower()} asks, with other answers; put them together, parted by |."
+            )
+    return [probe for _, probe in known.values()]
 
 
 def _too_many(count):
