@@ -12,7 +12,7 @@ def back_offsets_kernel(
     q_b, q_h, q_t, k_b, k_h, k_t, keep_b, keep_h, keep_t, erase_b, erase_h, erase_t,
     H, T, N, CHUNK, R: tl.constexpr, RP: tl.constexpr, RB: tl.constexpr, HAS_MASK: tl.constexpr,
 ):  # fmt: skip
-    """What each chunk adds to the gradient on its way back."""
+    """What each chunk adds to the gradient on its way back: offsets [B, H, N, R, R]."""
     program, n = tl.program_id(0).to(tl.int64), tl.program_id(1)
     b, h = program // H, program % H
     cols = tl.arange(0, RP)
@@ -48,6 +48,10 @@ def back_replay_kernel(
     q_b, q_h, q_t, k_b, k_h, k_t, v_b, v_h, v_t, keep_b, keep_h, keep_t, erase_b, erase_h, erase_t,
     write_b, write_h, write_t, H, T, N, CHUNK, R: tl.constexpr, RP: tl.constexpr, HAS_MASK: tl.constexpr,
 ):  # fmt: skip
+    """All gradients of a chunk, from its first state and the gradient behind its end.
+
+    Its states are made again on the way forward and put into history [B, H, T, R, R], then met on the way back.
+    """
     program, n = tl.program_id(0).to(tl.int64), tl.program_id(1)
     b, h = program // H, program % H
     cols, rows = tl.arange(0, RP), tl.arange(0, RP)

@@ -37,6 +37,7 @@ def maps_kernel(
     k_b, k_h, k_t, v_b, v_h, v_t, keep_b, keep_h, keep_t, erase_b, erase_h, erase_t, write_b, write_h, write_t,
     H, T, N, CHUNK, R: tl.constexpr, RP: tl.constexpr, RB: tl.constexpr, HAS_MASK: tl.constexpr,
 ):  # fmt: skip
+    """Each chunk's map of every state row: products [B, H, N, row, R, R] and offsets [B, H, N, row, R]."""
     program, n = tl.program_id(0).to(tl.int64), tl.program_id(1)
     b, h = program // H, program % H
     cols = tl.arange(0, RP)
@@ -111,6 +112,7 @@ def replay_kernel(
     write_b, write_h, write_t, H, T, N, CHUNK,
     R: tl.constexpr, RP: tl.constexpr, RB: tl.constexpr, HAS_MASK: tl.constexpr,
 ):  # fmt: skip
+    """Reads [B, H, T, R] of every chunk from its own start [B, H, N, R, R], and the last chunk's final state."""
     program, n = tl.program_id(0).to(tl.int64), tl.program_id(1)
     b, h = program // H, program % H
     cols = tl.arange(0, RP)

@@ -51,6 +51,7 @@ def _norm(x, other, weight_ptr, place, partner, eps, D: tl.constexpr):
 
 @triton.jit
 def _turn(x, other, cos_ptr, sin_ptr, place, D: tl.constexpr):
+    """A turned head, rounded where the models round."""
     dtype = x.dtype
     cos, sin = tl.load(cos_ptr + place).to(tl.float32), tl.load(sin_ptr + place).to(tl.float32)
     sign = tl.where(place < D // 2, -1.0, 1.0)
@@ -68,6 +69,7 @@ def _inputs_kernel(
     STATES: tl.constexpr, R: tl.constexpr, RP: tl.constexpr, NORMALIZE: tl.constexpr, COUPLED: tl.constexpr,
     UPDATE: tl.constexpr, HAS_WRITE: tl.constexpr, STEERS: tl.constexpr, OVERLAP: tl.constexpr,
 ):  # fmt: skip
+    """A query head, a key and value head, or a state of one batch row, by the program's number in this order."""
     let_next_begin(OVERLAP)
     wait(OVERLAP)
     row, program = tl.program_id(0).to(tl.int64), tl.program_id(1)

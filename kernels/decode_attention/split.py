@@ -26,6 +26,7 @@ def _attention_kernel(
     SPLITS: tl.constexpr, BLOCK: tl.constexpr, JOIN: tl.constexpr, TOGETHER: tl.constexpr,
     STAGES: tl.constexpr, OVERLAP: tl.constexpr,
 ):  # fmt: skip
+    """One part of one row's KV head, read for all G query heads that share it; the last part to end joins all."""
     let_next_begin(OVERLAP)
     wait(OVERLAP)
     group, split = tl.program_id(0), tl.program_id(1)

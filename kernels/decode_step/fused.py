@@ -64,6 +64,7 @@ def _step_kernel(
     COUPLED: tl.constexpr, UPDATE: tl.constexpr, HAS_WRITE: tl.constexpr, STEERS: tl.constexpr,
     OVERLAP: tl.constexpr,
 ):  # fmt: skip
+    """A state of a row; or, with STEERS, some columns of a row's steered projection, and its share of the states."""
     let_next_begin(OVERLAP)
     wait(OVERLAP)
     row, program = tl.program_id(0), tl.program_id(1)

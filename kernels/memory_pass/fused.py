@@ -36,6 +36,7 @@ def _forward_kernel(
     raw_ptr, mask_ptr, state_ptr, reads_ptr, final_ptr, history_ptr, H, T,
     R: tl.constexpr, RP: tl.constexpr, HAS_MASK: tl.constexpr, KEEP_HISTORY: tl.constexpr,
 ):  # fmt: skip
+    """Reads [B, T, H * R], final states [B, H, R, R], and to be kept the states before every token [B, H, T, R, R]."""
     program = tl.program_id(0).to(tl.int64)
     b, h = program // H, program % H
     W = H * R
@@ -71,6 +72,7 @@ def _backward_kernel(
     raw_ptr, mask_ptr, history_ptr, d_reads_ptr, d_final_ptr, d_raw_ptr, d_state_ptr, H, T,
     R: tl.constexpr, RP: tl.constexpr, HAS_MASK: tl.constexpr,
 ):  # fmt: skip
+    """Gradients of raw [B, T, 4 * H * R] and of the first states [B, H, R, R]."""
     program = tl.program_id(0).to(tl.int64)
     b, h = program // H, program % H
     W = H * R
@@ -112,7 +114,7 @@ def _forward(raw, state, mask, keep_history):
     final = torch.empty_like(state)
     history = state.new_empty(batch, heads, length, rank, rank) if keep_history else reads
     options = {"R": rank, "RP": triton.next_power_of_2(rank), "HAS_MASK": mask is not None}
-    options["num_warps"] = 1 if rank <= 16 else 4
+    options["num_warps"] = 1 if rank <= 16 else 4 if rank <= 32 else 8
     with on_device_of(raw):
         _forward_kernel[(batch * heads,)](
             raw, some_mask, state, reads, final, history, heads, length, KEEP_HISTORY=keep_history, **options

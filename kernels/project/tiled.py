@@ -18,6 +18,7 @@ def _project_kernel(
     x_ptr, weight_ptr, bias_ptr, invalid_ptr, y_ptr, T, K, P, x_t, weight_p,
     BT: tl.constexpr, BK: tl.constexpr, BP: tl.constexpr, BIASED: tl.constexpr, MASKED: tl.constexpr,
 ):  # fmt: skip
+    """A stretch of tokens: x [T, K] @ weight [P, K]ᵀ + bias [P]."""
     tokens = (tl.program_id(0) * BT + tl.arange(0, BT)).to(tl.int64)
     outputs = tl.program_id(1) * BP + tl.arange(0, BP)
     there = tokens < T

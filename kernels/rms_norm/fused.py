@@ -15,6 +15,7 @@ def _norm_kernel(
     x_ptr, residual_ptr, weight_ptr, normed_ptr, total_ptr, N, x_t, residual_t, eps,
     NP: tl.constexpr, ADDS: tl.constexpr, OVERLAP: tl.constexpr,
 ):  # fmt: skip
+    """A row of N numbers, and with ADDS its sum with the residual's row."""
     row = tl.program_id(0).to(tl.int64)
     columns = tl.arange(0, NP)
     inside = columns < N

@@ -45,6 +45,7 @@ def _map(
     B: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr, WP: tl.constexpr, OVERLAP: tl.constexpr,
     BIASED: tl.constexpr, LOW: tl.constexpr,
 ):  # fmt: skip
+    """BN outputs of one matrix for every batch row, corrected and rounded."""
     rows = block * BN + tl.arange(0, BN)
     dots = _dots(x_ptr, x_b, w_ptr, w_n, rows, N, K, B, BK, OVERLAP)
     if BIASED:
@@ -72,6 +73,7 @@ def _linear_kernel(
     MAPS: tl.constexpr, BIASES: tl.constexpr, LOW: tl.constexpr,
     B: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr, WP: tl.constexpr, OVERLAP: tl.constexpr,
 ):  # fmt: skip
+    """BN outputs of whichever matrix the program's number falls into. BIASES: a bit for each matrix that has one."""
     let_next_begin(OVERLAP)
     block = tl.program_id(0)
     if block < tl.cdiv(N0, BN):

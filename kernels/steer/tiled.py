@@ -14,6 +14,7 @@ def _steer_kernel(
     output_ptr, reads_ptr, weight_ptr, result_ptr, T, N, output_t, reads_t, factor,
     W: tl.constexpr, BT: tl.constexpr, BN: tl.constexpr, BW: tl.constexpr,
 ):  # fmt: skip
+    """A block of tokens and columns: output [T, N] + factor * (reads [T, W] @ weight [N, W]ᵀ)."""
     # Programs that run side by side take neighbouring columns: together they walk whole rows of the output.
     column_blocks = tl.cdiv(N, BN)
     tokens = (tl.program_id(0) // column_blocks * BT + tl.arange(0, BT)).to(tl.int64)
