@@ -7,7 +7,19 @@ from pathlib import Path
 
 import gradio as gr
 
-from .actions import calling, checking, choosing, comparing, doubting, keeping, looking, probing, remembering, talking
+from .actions import (
+    calling,
+    checking,
+    choosing,
+    comparing,
+    doubting,
+    keeping,
+    looking,
+    probing,
+    remembering,
+    reporting,
+    talking,
+)
 from .actions.common import Page
 from .gallery import gallery
 from .jobs import Device
@@ -81,6 +93,7 @@ def build_page(
         ]
         looking.wire(parts, changes)
         probing.wire(parts, shown)
+        reporting.wire(parts)
         calling.wire(device)
         comparing.wire(parts, changes)
 

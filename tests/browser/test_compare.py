@@ -19,6 +19,7 @@ from tests.browser.steps import (
     write,
 )
 
+PROBE_FILE = "[data-testid='Upload CSV or JSONL-upload-button']"
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
@@ -110,12 +111,12 @@ def test_probes_over_all_columns(open_page, screenshots, tmp_path):
 
     bad = tmp_path / "bad.csv"
     bad.write_text("name,age\nx,3\n")
-    tab.set_input_files("#probes-file input[type=file], input#probes-file", str(bad))
+    tab.set_input_files(PROBE_FILE, str(bad))
     tab.wait_for_selector("#probes-status .dm-warn")
     assert "question" in tab.inner_text("#probes-status")
     good = tmp_path / "good.jsonl"
     good.write_text('{"question": "Who?", "answer": "me"}\n' * 200)
-    tab.set_input_files("#probes-file input[type=file], input#probes-file", str(good))
+    tab.set_input_files(PROBE_FILE, str(good))
     tab.wait_for_selector("#probes-status .dm-good:has-text('200 probes')")
     tab.click("#probes-run")
     tab.wait_for_function("document.querySelector('#probes-status').innerText.includes('of 200')")

@@ -1,5 +1,6 @@
 """The page as it is built: what it offers to the outside, and what its settings mean."""
 
+import gradio as gr
 import pytest
 
 from ui.actions.calling import CALLS
@@ -20,6 +21,14 @@ def test_only_stateless_functions_are_offered_as_an_api(model):
     # All events but the ones that only press a link in the browser go through the queue, which takes no direct calls.
     assert all(event["queue"] or event["js"] for event in events)
     assert not page.api_open
+
+
+def test_no_button_is_dead(model):
+    page = build_page(model, local=True)
+    live = {target for event in page.fns.values() for target, _ in event.targets}
+    buttons = (gr.Button, gr.UploadButton)
+    dead = [part.elem_id for part in page.blocks.values() if isinstance(part, buttons) and part._id not in live]
+    assert dead == []
 
 
 def test_emptied_settings_count_as_they_were_at_first():
