@@ -10,12 +10,10 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-ENABLED = True
-
 
 def overlap(x: Tensor) -> dict[str, bool]:
     """Launch options for kernels that take OVERLAP and begin as above."""
-    able = ENABLED and x.is_cuda and torch.cuda.get_device_capability(x.device) >= (9, 0)
+    able = x.is_cuda and torch.cuda.get_device_capability(x.device) >= (9, 0)
     return {"OVERLAP": able, "launch_pdl": able}
 
 
