@@ -8,12 +8,12 @@ Everything that is wrong with what was given is an ApiError (or another DeltaMem
 
 import base64
 
-from deltamem.compare.arms import parse_arm, start_sessions
+from deltamem.compare.arms import parse_arms, start_sessions
+from deltamem.compare.ask import Said, ask_together
 from deltamem.compare.errors import ArmError
 from deltamem.compare.probes import read_probes, run_probes
 from deltamem.core.errors import DeltaMemError
 from deltamem.runtime import Session
-from deltamem.runtime.together import reply_together
 from deltamem.transcripts import TranscriptError, parse_transcript
 
 MAX_HISTORY = 200_000  # characters
@@ -57,17 +57,21 @@ class Api:
         """Every arm's answer to one question, asked after the history.
 
         history: a transcript as text, perhaps empty. arms: names such as "base, memory:adapter=TSW", parted by commas
-        or line ends. Returns {"arm", "title", "answer", "stats"} dicts.
+        or line ends. Returns dicts of "arm", "title", "answer", "stats" and "error" (why there is no answer, or "").
         """
         sampling = {"max_new_tokens": _limited(max_new_tokens), "temperature": temperature, "seed": seed}
-        chosen, sessions = self._start(history, arms)
-        texts, stats = [""] * len(chosen), [None] * len(chosen)
-        for index, event in reply_together([sessions[arm.key] for arm in chosen], question, **sampling):
-            texts[index] += event.text
-            stats[index] = event.stats or stats[index]
+        chosen, sessions, refused = self._start(history, arms)
+        said = {key: Said(error=reason) for key, reason in refused.items()}
+        said |= ask_together(sessions, question, **sampling)
         return [
-            {"arm": arm.key, "title": arm.title, "answer": text, "stats": found}
-            for arm, text, found in zip(chosen, texts, stats, strict=True)
+            {
+                "arm": arm.key,
+                "title": arm.title,
+                "answer": said[arm.key].text,
+                "stats": said[arm.key].stats,
+                "error": said[arm.key].error,
+            }
+            for arm in chosen
         ]
 
     def recall(
@@ -76,16 +80,23 @@ class Api:
         """Every arm's answers to probes, with their scores.
 
         probes: the content of a table "question,answer" or of JSON lines. Returns "summary" (a dict per arm with means
-        and 95% intervals), "header" and "rows" (a table for people) and "csv" (all scores).
+        and 95% intervals), "header" and "rows" (a table for people), "csv" (all scores) and "refused": {title: reason}
+        of the arms that could not take the history in.
         """
         wanted = read_probes(str(probes).encode("utf-8", "replace"))
         if len(wanted) > MAX_PROBES:
             raise ApiError(f"There are {len(wanted):,} probes; at most {MAX_PROBES} are asked in a call.")
-        chosen, sessions = self._start(history, arms)
+        chosen, sessions, refused = self._start(history, arms)
         titles = {arm.key: arm.title for arm in chosen}
         results = run_probes(sessions, wanted, titles, max_new_tokens=_limited(max_new_tokens), seed=seed)
         header, rows = results.table()
-        return {"summary": results.summary(), "header": header, "rows": rows, "csv": results.to_csv()}
+        return {
+            "summary": results.summary(),
+            "header": header,
+            "rows": rows,
+            "csv": results.to_csv(),
+            "refused": {titles[key]: reason for key, reason in refused.items()},
+        }
 
     def state_figure(self, history: str, adapter: str = "") -> dict:
         """A picture of all states after the history: {"title", "alt", "png"}, the PNG as base64.
@@ -111,28 +122,12 @@ class Api:
             raise ApiError(f"There are {len(chosen)} arms; at most {MAX_ARMS} are compared in a call.")
         if spoilt := [arm for arm in chosen if arm.control == "other"]:
             raise ArmError(f"{spoilt[0].title}: a call has one history only; use another control.")
-        return chosen, start_sessions(self.model, chosen, self.parse_history(history))
+        refused = {}
+        return chosen, start_sessions(self.model, chosen, self.parse_history(history), refused=refused), refused
 
     def _label(self, adapter):
         known = {label.lower(): label for label in self.model.adapters}
         return known.get(adapter.strip().lower(), adapter.strip()) or None
-
-
-def parse_arms(text):
-    """The Arms of "base, memory:adapter=TSW,strength=0.5; memory-rag". Raises ArmError.
-
-    A comma parts two arms unless what follows it is a setting of the arm before it.
-    """
-    names = []
-    for part in str(text).replace(";", "\n").replace(",", "\n,").splitlines():
-        piece = part.strip().removeprefix(",").strip()
-        if part.strip().startswith(",") and "=" in piece.partition(":")[0] and names:
-            names[-1] += f",{piece}"
-        elif piece:
-            names.append(piece)
-    if not names:
-        raise ArmError("There are no arms; name at least one, such as base or memory.")
-    return [parse_arm(name) for name in names]
 
 
 def _limited(max_new_tokens):

@@ -6,9 +6,11 @@ from pathlib import Path
 
 from deltamem.compare.arms import PRESETS, parse_arm, parse_layers, with_control
 from deltamem.compare.controls import CONTROLS
-from deltamem.compare.errors import ArmError, ProbeError
+from deltamem.compare.errors import ArmError, CommandError, ProbeError
 from deltamem.compare.probes import plant, read_probes
-from deltamem.transcripts import read_transcript
+from deltamem.runtime.prompt import check_text
+from deltamem.runtime.sampling import Sampling
+from deltamem.transcripts import TranscriptError, read_transcript
 
 EPILOG = f"""\
 arms: {", ".join(PRESETS)}; with changes after a colon, such as memory:adapter=TSW,strength=0.5
@@ -57,34 +59,63 @@ def options(arguments=None):
 
 @dataclass
 class Request:
-    """What is to be compared: messages and name of the history, of the other one, probes and arms."""
+    """What is to be compared: messages and name of the history, of the other one, probes, questions and arms.
+
+    sampling: how answers are drawn. notes: what should be known of how the files were read.
+    """
 
     history: list
     name: str
     other: list | None
     other_name: str
     probes: list
+    questions: list
     arms: list
+    sampling: dict
+    notes: list
 
 
 def request(found):
-    """The Request of the options. Raises ArmError, ProbeError or TranscriptError."""
+    """The Request of the options. Raises DeltaMemError for what is wrong with them or with the files they name."""
+    sampling = {name: getattr(found, name) for name in ("max_new_tokens", "temperature", "seed")}
+    Sampling(**sampling)
+    for question in found.ask:
+        check_text(question, "A question")
     arms = [parse_arm(text) for text in found.arms]
     spoilt = [_controlled(arm, text) for text in found.controls for arm in arms if arm.memory and not arm.control]
     if found.controls and not spoilt:
         raise ArmError("Controls need an arm with memory; add memory, memory-rag or memory-full to --arms.")
     arms += spoilt
-    other, other_name = None, ""
+    other, other_name, notes = None, "", []
     if found.other:
-        other, other_name = read_transcript(found.other).messages, Path(found.other).name
+        other, other_name = _messages(found.other, notes), Path(found.other).name
     if not other and any(arm.control == "other" for arm in arms):
         raise ArmError("The control “other” needs another history; give one with --other FILE.")
     if found.plant:
         messages, probes = plant(*_numbers(found.plant), seed=found.seed)
-        return Request(messages, f"planted facts ({found.plant}, seed {found.seed})", other, other_name, probes, arms)
-    transcript = read_transcript(found.history)
-    probes = read_probes(found.probes) if found.probes else []
-    return Request(transcript.messages, Path(found.history).name, other, other_name, probes, arms)
+        name = f"planted facts ({found.plant}, seed {found.seed})"
+    else:
+        messages, probes = _messages(found.history, notes), _probes(found.probes) if found.probes else []
+        name = Path(found.history).name
+    return Request(messages, name, other, other_name, probes, found.ask, arms, sampling, notes)
+
+
+def _messages(path, notes):
+    """The messages of a transcript's file; adds to `notes` how it was read. Raises CommandError."""
+    try:
+        transcript = read_transcript(path)
+    except TranscriptError as error:
+        raise CommandError(f"{path}: {error}") from error
+    notes.append(f"{path}: {transcript.format}, {len(transcript.messages):,} messages")
+    notes += [f"{path}: {note}" for note in transcript.notes]
+    return transcript.messages
+
+
+def _probes(path):
+    try:
+        return read_probes(path)
+    except ProbeError as error:
+        raise CommandError(f"{path}: {error}") from error
 
 
 def _controlled(arm, text):

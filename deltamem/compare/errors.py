@@ -11,5 +11,9 @@ class ProbeError(DeltaMemError):
     """Probes that cannot be read, planted or run."""
 
 
+class CommandError(DeltaMemError):
+    """A file that a command line names and that cannot be used."""
+
+
 class ReportError(DeltaMemError):
     """A report that cannot be written."""

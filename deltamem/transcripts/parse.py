@@ -22,7 +22,7 @@ def read_transcript(path: str | Path) -> Transcript:
         _check_size(path.stat().st_size)
         return parse_transcript(path.read_bytes(), path.name)
     except OSError as error:
-        raise TranscriptError(f"The file cannot be opened ({error.strerror}): upload it again.") from None
+        raise TranscriptError(f"The file cannot be opened ({error.strerror}): choose another, or try again.") from None
 
 
 def parse_transcript(data: bytes, name: str = "") -> Transcript:

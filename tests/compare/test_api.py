@@ -11,6 +11,7 @@ from deltamem.core.errors import DeltaMemError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 TEXT = "User: My dog is called Rex.\nAssistant: Hello Rex!\nUser: He likes the sea.\nAssistant: I am fine, thank you."
+MANY_PROBES = "question,answer\n" + "".join(f"{number}?,b\n" for number in range(51))
 PROBES = "question,answer\nWho is Rex?,dog\nWhat does he like?,the sea\n"
 
 
@@ -72,7 +73,10 @@ def test_arms_are_parted_by_commas_and_settings_stay_with_theirs():
         (lambda api: api.answer(TEXT, "Who?", max_new_tokens="many"), "max_new_tokens is 'many'"),
         (lambda api: api.answer(TEXT, "Who?", "memory:adapter=XSW"), "no adapter 'XSW'"),
         (lambda api: api.recall(TEXT, "nothing"), "Row 1"),
-        (lambda api: api.recall(TEXT, "question,answer\n" + "a,b\n" * 51), "51 probes; at most 50"),
+        (
+            lambda api: api.recall(TEXT, MANY_PROBES),
+            "51 probes; at most 50",
+        ),
         (lambda api: api.state_figure(""), "history is empty"),
         (lambda api: api.state_figure(TEXT, "XSW"), "no adapter 'XSW'"),
     ],

@@ -1,13 +1,15 @@
 """python -m deltamem.compare, on the tiny model: what it prints and writes, exit codes, and Ctrl-C."""
 
+import dataclasses
 import json
 import signal
 import zipfile
 
 import pytest
 
-from deltamem.compare import __main__ as program
-from deltamem.compare import command
+from deltamem.compare import __main__ as entry
+from deltamem.compare import command, program
+from deltamem.runtime import load_model
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 HISTORY = "User: My dog is called Rex.\nAssistant: Hello Rex!\nUser: He likes the sea.\nAssistant: Fine."
@@ -26,7 +28,7 @@ def files(tmp_path, monkeypatch, tiny_model_folder, adapter_folders):
 
 def test_a_whole_comparison(files, tmp_path, capsys, adapter_folders):
     files.insert(4, str(adapter_folders["SSW"]))
-    code = program.main(
+    code = program.run(
         "--history chat.txt --probes probes.csv --arms base memory base-full memory:adapter=SSW --controls zero other "
         "layers-off=0-1 --other other.txt --report out.zip --max-new-tokens 4 --seed 3 --ask Who?".split()
         + files
@@ -49,7 +51,7 @@ def test_a_whole_comparison(files, tmp_path, capsys, adapter_folders):
 
 def test_planted_facts_need_no_files(files, tmp_path, capsys):
     arguments = "--plant 2,1,1 --arms base memory --max-new-tokens 3 --report folder".split()
-    assert program.main(arguments + files) == 0
+    assert program.run(arguments + files) == 0
     record = json.loads((tmp_path / "folder" / "report.json").read_text())
     assert record["history"]["messages"] == 8 and record["probes"]["asked"] == 2
     assert "planted facts (2,1,1, seed 0)" in record["history"]["name"]
@@ -72,7 +74,7 @@ def test_ctrl_c_keeps_what_was_finished(files, tmp_path, capsys, monkeypatch, af
     monkeypatch.setattr(program, "run_probes", interrupted)
     before = signal.getsignal(signal.SIGINT)
     arguments = "--history chat.txt --probes probes.csv --arms base memory --ask Who? --report out --max-new-tokens 3"
-    assert program.main(arguments.split() + files) == 130
+    assert program.run(arguments.split() + files) == 130
     out, err = capsys.readouterr()
     assert f"{after} of 3 probes" in out and "Stopped: what was finished is above." in err and "Who?" not in out
     record = json.loads((tmp_path / "out" / "report.json").read_text())
@@ -85,12 +87,51 @@ def test_ctrl_c_before_anything_and_twice(files, monkeypatch, capsys):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(program, "load_model", leave)
-    assert program.main("--history chat.txt --ask Who?".split() + files) == 130
-    assert "Stopped before anything was finished." in capsys.readouterr().err
+    assert entry.main("--history chat.txt --ask Who?".split() + files) == 130
+    assert capsys.readouterr().err.splitlines()[-1] == "Stopped."
     with pytest.raises(KeyboardInterrupt), program._stoppable() as stopped:
         signal.raise_signal(signal.SIGINT)
         assert stopped()
         signal.raise_signal(signal.SIGINT)
+
+
+def test_ctrl_c_keeps_what_was_said(files, tmp_path, capsys, monkeypatch):
+    real = program.ask_together
+
+    def interrupted(sessions, question, check, **sampling):
+        def press():
+            signal.raise_signal(signal.SIGINT)
+            check()
+
+        return real(sessions, question, press, **sampling)
+
+    monkeypatch.setattr(program, "ask_together", interrupted)
+    assert program.run("--history chat.txt --ask Who? --ask Why? --report out --arms memory".split() + files) == 130
+    out, err = capsys.readouterr()
+    assert out.count("Who?\n  δ-mem, state only: ") == 1 and "Why?" not in out and "Stopped: what was" in err
+    assert json.loads((tmp_path / "out" / "report.json").read_text())["arms"][0]["turns"][0]["question"] == "Who?"
+
+
+def test_an_arm_without_room_sits_out(files, tmp_path, capsys, monkeypatch):
+    (tmp_path / "chat.txt").write_text("User: My dog is called Rex. " * 40)
+    monkeypatch.setattr(
+        program,
+        "load_model",
+        lambda *places, **options: dataclasses.replace(load_model(*places, **options), max_context=64),
+    )
+    arguments = (
+        "--history chat.txt --probes probes.csv --arms base base-full memory-full --report out --ask Who?".split()
+    )
+    assert program.run([*arguments, "--max-new-tokens", "2", *files]) == 0
+    out, err = capsys.readouterr()
+    assert err.count("δ-mem + full history sits out: The prompt has") == 1 and "Base + full history |" not in out
+    record = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert [arm["key"] for arm in record["arms"]] == ["base"]
+    assert list(record["refused"]) == ["Base + full history", "δ-mem + full history"]
+    for page in ("report.html", "report.md"):
+        assert (tmp_path / "out" / page).read_text().count("took no part:") == 2
+    assert program.run(["--history", "chat.txt", "--ask", "Who?", "--arms", "base-full", *files]) == 1
+    assert "error: The prompt has" in capsys.readouterr().err
 
 
 def test_a_failed_check_is_loud_and_another_exit_code(files, monkeypatch, capsys):
@@ -100,7 +141,7 @@ def test_a_failed_check_is_loud_and_another_exit_code(files, monkeypatch, capsys
         return findings
 
     monkeypatch.setattr(program, "check_model", wrong)
-    assert program.main("--history chat.txt --ask Who? --max-new-tokens 2".split() + files) == 3
+    assert program.run("--history chat.txt --ask Who? --max-new-tokens 2".split() + files) == 3
     assert "integrity: Chunks write like one pass: they do not" in capsys.readouterr().err
 
 
@@ -118,6 +159,10 @@ def test_a_failed_check_is_loud_and_another_exit_code(files, monkeypatch, capsys
         ("--history chat.txt --ask Who? --arms base base", "there twice"),
         ("--history chat.txt --ask Who? --report chat.txt", "is a file"),
         ("--history chat.txt --ask Who? --max-new-tokens 0", "max_new_tokens is 0"),
+        ("--history chat.txt --ask Who? --seed -1", "seed is -1"),
+        ("--history chat.txt --ask Who? --arms memory:strength=1,strength=2", "strength is given twice"),
+        ("--history none.txt --ask Who?", "none.txt: The file cannot be opened"),
+        ("--history chat.txt --probes chat.txt", "chat.txt: Row 1 names the columns"),
         ("--history chat.txt --ask Who? --arms memory:adapter=XSW", "no adapter 'XSW'"),
         ("--plant x", "--plant is 'x'"),
         ("--plant 1,2,3,4", "up to three whole numbers"),
@@ -125,7 +170,7 @@ def test_a_failed_check_is_loud_and_another_exit_code(files, monkeypatch, capsys
     ],
 )
 def test_what_is_wrong_is_one_sentence(files, capsys, arguments, said):
-    assert program.main(arguments.split() + files) == 1
+    assert program.run(arguments.split() + files) == 1
     err = capsys.readouterr().err.strip().splitlines()[-1]
     assert err.startswith("error: ") and said in err and err.endswith(".")
 

@@ -65,6 +65,11 @@ def _steps(workspace: Workspace, path: str, other: str | None, seed: int):
             "name": ", ".join(transcript.name for transcript in histories),
             "other_name": other or "",
             "probes": workspace.results,
+            "refused": {
+                column.now.key: column.failure
+                for column in workspace.arms.values()
+                if column.done < len(workspace.steps) and column.failure
+            },
             "seed": workspace.turns[-1].sampling.get("seed", seed) if workspace.turns else seed,
         }
     yield from workspace.device.run("report", copies, workspace.reporting.stop, path, arms, settings)

@@ -102,13 +102,14 @@ class ProbeResults:
     def to_csv(self):
         """One row per probe and arm, with all scores. Cells that a spreadsheet would run as formulas open with '."""
         header = ["number", "question", "accepted", "arm", "title", "answer", *METRICS]
-        header += ["stop", "prompt_tokens", "error"]
+        header += ["stop", "prompt_tokens", "passages", "error"]
         rows = []
         for number, probe in enumerate(self.probes[: self.asked], 1):
             for key, title in self.titles.items():
                 answer = self.answers[key][number - 1]
                 scores = [f"{getattr(answer, name):.4g}" for name in METRICS]
                 turn = [answer.stats.get("stop", ""), answer.stats.get("prompt_tokens", "")]
+                turn.append("\n".join(answer.stats.get("passages") or ()))
                 accepted = " | ".join(probe.answers)
                 rows.append([number, probe.question, accepted, key, title, answer.text, *scores, *turn, answer.error])
         return csv_text([header, *rows])

@@ -1,11 +1,8 @@
 """Asking every arm every probe."""
 
-from contextlib import closing
-
+from deltamem.compare.ask import ask_together, count_turns, take_back
 from deltamem.compare.errors import ProbeError
 from deltamem.compare.probes.results import ProbeResults, score
-from deltamem.core.errors import DeltaMemError
-from deltamem.runtime.together import reply_together
 
 
 class _Stopped(Exception):
@@ -58,40 +55,9 @@ def run_probes(
 
 def _ask(branches, probe, settings, check):
     """{arm: ProbeAnswer}; every branch is afterwards as before."""
-    answers, able = {}, {}
-    for key, branch in branches.items():
-        try:
-            branch.check_room(probe.question)
-            able[key] = branch
-        except DeltaMemError as error:
-            answers[key] = score("", probe, error=str(error))
+    before = count_turns(branches)
     try:
-        found = _together(able, probe, settings, check)
-    except DeltaMemError:  # one arm's trouble must not be the others'
-        found = {}
-        for key, branch in able.items():
-            try:
-                found |= _together({key: branch}, probe, settings, check)
-            except DeltaMemError as error:
-                answers[key] = score("", probe, error=str(error))
-    answers |= {key: score(text.strip(), probe, stats) for key, (text, stats) in found.items()}
-    return answers
-
-
-def _together(branches, probe, settings, check):
-    """{arm: (answer, stats)}; takes the turns back, also when it is stopped or fails."""
-    keys, texts, stats = list(branches), dict.fromkeys(branches, ""), {}
-    before = {key: branch.stats()["turns"] for key, branch in branches.items()}
-    try:
-        with closing(reply_together(list(branches.values()), probe.question, **settings)) as events:
-            for index, event in events:
-                if event.kind == "stats":
-                    stats[keys[index]] = event.stats
-                else:
-                    texts[keys[index]] += event.text
-                check()
+        said = ask_together(branches, probe.question, check, **settings)
     finally:
-        for key, branch in branches.items():
-            if branch.stats()["turns"] > before[key]:
-                branch.undo()
-    return {key: (texts[key], stats[key]) for key in keys}
+        take_back(branches, before)
+    return {key: score(one.text.strip(), probe, one.stats, one.error) for key, one in said.items()}

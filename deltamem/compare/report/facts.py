@@ -3,6 +3,7 @@
 import hashlib
 import json
 import platform
+import re
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -100,7 +101,7 @@ def beside_facts(arms, probes):
             "key": key,
             "title": title,
             "chips": [],
-            "settings": {"control": next((name for name in CONTROLS if key.endswith(f"-{name}")), None)},
+            "settings": {"control": _control_in(key)},
             "prompt_tokens": _mean_prompt(_answered(probes, key)),
             "history_written_tokens": None,
             "state_bytes": max((one["state_bytes"] for one in _answered(probes, key)), default=None),
@@ -155,6 +156,11 @@ def in_short(columns, probes):
 def _answered(probes, key):
     """Stats of the answers that an arm gave to the probes."""
     return [answer.stats for answer in probes.answers.get(key, []) if answer.stats] if probes else []
+
+
+def _control_in(key):
+    """The control that an arm's key names, None for none."""
+    return next((name for name in CONTROLS if re.search(rf"-{name}(-[\d+-]+)?$", key)), None)
 
 
 def _mean_prompt(stats):

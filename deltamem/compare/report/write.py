@@ -40,6 +40,7 @@ def write_report(
     findings=None,
     seed=0,
     command="",
+    refused=None,
     date=None,
     progress=None,
 ):
@@ -48,12 +49,14 @@ def write_report(
     arms: the Arms, in order; sessions: arm key -> Session. history: the messages that were told, name: of their file,
     other_name: of the history whose state the control "other" took. probes: ProbeResults. findings: adapter label ->
     Findings of check_model, where they are known already. seed: of the answers. command: how it was made, if by one.
-    date: a datetime, now by default; nothing else differs between two reports of the same. progress(done, total): told
-    after each figure. Raises ReportError.
+    refused: arm key -> why it took no part; of such arms the report says no more. date: a datetime, now by default;
+    nothing else differs between two reports of the same. progress(done, total): told after each figure. Raises
+    ReportError.
     """
     target = Path(target)
     check_target(target)
-    arms = [arm for arm in arms if arm.key in sessions]
+    refused = {arm.title: refused[arm.key] for arm in arms if refused and arm.key in refused}
+    arms = [arm for arm in arms if arm.key in sessions and arm.title not in refused]
     if not arms:
         raise ReportError("There are no columns to report on; compare at least one arm.")
     model = sessions[arms[0].key].model
@@ -75,6 +78,7 @@ def write_report(
         },
         "arms": [arm_facts(arm, sessions[arm.key], probes) for arm in arms],
         "beside": beside_facts(arms, probes),
+        "refused": refused,
         "probes": probe_facts(probes),
     }
     record["in_short"] = in_short(record["arms"] + record["beside"], record["probes"])

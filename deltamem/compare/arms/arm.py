@@ -1,20 +1,11 @@
-"""Arms: the columns of a comparison. Each is one way to give a model its history.
+"""What an arm is, the named ones, and those made by hand."""
 
-arm = PRESETS["memory"]                                    a preset
-arm = make_arm(memory=True, context="rag", adapter="TSW")  made by hand, its title written from its settings
-arm = parse_arm("memory:adapter=TSW,strength=0.5")         from a command line
-session = start_session(model, arm, history)               made, told the history, put under the arm's control
-"""
-
-import functools
 import re
 from dataclasses import dataclass, fields
 
-from deltamem.compare.controls import CONTROLS, apply, check_control
+from deltamem.compare.controls import CONTROLS, check_control
 from deltamem.compare.errors import ArmError
 from deltamem.quoting import quoted
-from deltamem.runtime import Session
-from deltamem.runtime.errors import SessionError
 from deltamem.runtime.prompt import CONTEXTS
 from deltamem.runtime.settings import MAX_PASSAGES, MAX_STRENGTH
 
@@ -173,52 +164,6 @@ def with_control(arm, control, layers_off=()):
     return make_arm(settings.pop("memory"), settings.pop("context"), **settings)
 
 
-def parse_arm(text):
-    """The arm that a command line names: a preset, or a preset with changes after a colon.
-
-    "memory:adapter=TSW,strength=0.5", "base:recent=5", "memory-rag:passages=8", "memory:control=zero",
-    "memory:layers-off=0-9+12". Raises ArmError.
-    """
-    name, colon, rest = text.strip().partition(":")
-    preset = PRESETS.get(name.strip().lower())
-    if preset is None:
-        raise ArmError(f"There is no arm {name.strip()[:40]!r}; use one of {', '.join(PRESETS)}.")
-    if not colon:
-        return preset
-    memory, context, settings = preset.memory, preset.context, {}
-    for part in rest.split(","):
-        option, equals, value = (piece.strip() for piece in part.partition("="))
-        if not equals or option not in _OPTIONS:
-            raise ArmError(f"{text[:60]!r}: {part.strip()[:40]!r} is no setting of an arm; use {', '.join(_OPTIONS)}.")
-        setting, kind = _OPTIONS[option]
-        try:
-            settings[setting] = kind(value)
-        except ValueError:
-            raise ArmError(
-                f"{text[:60]!r}: {option} is {value[:40]!r}, which cannot be read; {_HINTS[option]}."
-            ) from None
-    if "recent_turns" in settings:
-        if context != "none":
-            raise ArmError(f"{text[:60]!r}: this arm sees {context} history already; use base or memory with recent.")
-        context = "recent"
-    if "passages" in settings and context != "rag":
-        raise ArmError(f"{text[:60]!r}: passages are for retrieval; use base-rag or memory-rag.")
-    if "layers_off" in settings:
-        settings.setdefault("control", "layers-off")
-    return make_arm(memory, context, **settings)
-
-
-def parse_layers(text):
-    """Layer numbers of "0-9+12" (also with commas or spaces between). Raises ValueError."""
-    numbers = set()
-    for part in re.split(r"[+,\s]+", text.strip()):
-        found = re.fullmatch(r"(\d{1,4})(?:[-–](\d{1,4}))?", part)
-        if not found or int(found[2] or found[1]) < int(found[1]):
-            raise ValueError(f"{part[:20]!r} is no layer number and no range of them")
-        numbers.update(range(int(found[1]), int(found[2] or found[1]) + 1))
-    return tuple(sorted(numbers))
-
-
 def spans(numbers, dash="–", between=", "):
     """ "0–9, 12" for the numbers 0 to 9 and 12."""
     runs = []
@@ -228,80 +173,3 @@ def spans(numbers, dash="–", between=", "):
         else:
             runs.append([number, number])
     return between.join(f"{first}{dash}{last}" if last > first else str(first) for first, last in runs)
-
-
-_OPTIONS = {
-    "adapter": ("adapter", str),
-    "strength": ("strength", float),
-    "recent": ("recent_turns", int),
-    "passages": ("passages", int),
-    "control": ("control", str),
-    "layers-off": ("layers_off", parse_layers),
-}
-_HINTS = {
-    "strength": "give a number such as 0.5",
-    "recent": "give a whole number such as 5",
-    "passages": "give a whole number such as 8",
-    "layers-off": "give numbers and ranges such as 0-9+12",
-}
-
-
-def make_session(model, arm):
-    """A session with the arm's settings, empty, not yet under its control. Raises ArmError when the model cannot."""
-    labels = {label.lower(): label for label in model.adapters}
-    adapter = labels.get(arm.adapter.lower(), arm.adapter) if arm.adapter else None
-    try:
-        session = Session(
-            model,
-            memory=arm.memory,
-            context=arm.context,
-            adapter=adapter,
-            recent_turns=arm.recent_turns,
-            passages=arm.passages,
-            strength=arm.strength,
-        )
-        if arm.layers_off:
-            session.branch().layers_off = arm.layers_off  # a layer there is not should be known before any writing
-    except SessionError as error:
-        raise ArmError(f"{arm.title}: {error}") from error
-    return session
-
-
-def start_session(model, arm, messages=(), other_messages=None, progress=None, seed=0):
-    """The arm's session, told a history and put under the arm's control.
-
-    other_messages: the history whose state the control "other" takes. progress(done_tokens, total_tokens): told while
-    history is written. seed: of the control "shuffled". Raises ArmError, or SessionError when the history does not fit.
-    """
-    report = None if progress is None else lambda _, done, total: progress(done, total)
-    return start_sessions(model, [arm], messages, other_messages, report, seed)[arm.key]
-
-
-def start_sessions(model, arms, messages=(), other_messages=None, progress=None, seed=0):
-    """{arm key: session} of several arms, as start_session makes each; arms with the same memory share its writing.
-
-    progress(arm, done_tokens, total_tokens). Raises ArmError, before any work, for arms that are alike.
-    """
-    arms = list(arms)
-    keys = [arm.key for arm in arms]
-    if twice := next((arm for arm in arms if keys.count(arm.key) > 1), None):
-        raise ArmError(f"The arm {twice.title!r} is there twice; leave one out.")
-    for arm in arms:
-        make_session(model, arm)
-        _check_other(arm, other_messages)
-    written, sessions = {}, {}
-    for arm in arms:
-        alike = (arm.memory, (arm.adapter or "").lower(), arm.strength, arm.context == "full")
-        report = None if progress is None else functools.partial(progress, arm)
-        if alike not in written:
-            written[alike] = make_session(model, arm)
-            if messages:
-                written[alike].preload(messages, report)
-        sessions[arm.key] = written[alike].branch(arm.context, arm.recent_turns, arm.passages)
-        apply(sessions[arm.key], arm.control, other_messages, arm.layers_off, seed, report)
-    return sessions
-
-
-def _check_other(arm, other_messages):
-    if arm.control == "other" and not other_messages:
-        raise ArmError(f'{arm.title}: the control "Another transcript\'s state" needs another history; give one.')
