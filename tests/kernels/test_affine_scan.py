@@ -71,6 +71,11 @@ def test_chunked_agrees(T, r, H, masked):
     check(make_inputs(T, r, H), mask)
 
 
+@pytest.mark.parametrize("T", [1, 63])
+def test_chunked_at_the_largest_rank(T):
+    check(make_inputs(T, 64), make_mask(T))
+
+
 @pytest.mark.parametrize("T", [1, 63, 100])
 def test_chunked_with_gates_at_their_ends(T):
     check(with_extreme_gates(make_inputs(T, H=2)), make_mask(T))

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -32,3 +33,16 @@ def test_installed_kernels_package_wins(tmp_path):
 
 def test_our_folder_is_no_regular_package():
     assert not (ROOT / "kernels" / "__init__.py").exists()
+
+
+def test_the_wheel_holds_every_package():
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    folders = [
+        path.parent.relative_to(ROOT).parts
+        for name in ("deltamem", "kernels")
+        for path in ROOT.glob(f"{name}/**/__init__.py")
+    ]
+    names = {".".join(parts if parts[0] == "deltamem" else ("deltamem", *parts)) for parts in folders}
+    assert names | {"deltamem.kernels"} == set(settings["packages"])
+    for package, folder in settings["package-dir"].items():
+        assert package == "deltamem." + folder.replace("/", ".")
