@@ -100,8 +100,8 @@ class Runner:
         states, written = self._states(memory), memory.written
         shared, cut = self.prompts.shared(conversation)
         taken = sum(map(len, shared))
-        prefix = None
-        if taken and (len(asked) > 1 or self.by_message or taken > self.pass_tokens):
+        prefix = None  # one KV for all, unless the questions are so few that whole prompts fill a batch better
+        if taken and (4 * len(asked) >= self.batch or self.by_message or taken > self.pass_tokens):
             run = Run(self.model, self.adapter, states)
             for part in passes(shared, self.by_message):
                 run.feed(part)
