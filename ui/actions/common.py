@@ -37,6 +37,11 @@ PROBE = {"concurrency_id": "probe", "concurrency_limit": 2, "api_visibility": "p
 NOW = {"concurrency_limit": None, "api_visibility": "private", "show_progress": "hidden"}
 
 
+def queued(note: gr.HTML) -> dict:
+    """As MODEL; until it is its turn, the event's place in the queue stands in `note`."""
+    return MODEL | {"show_progress": "minimal", "show_progress_on": note}
+
+
 class Refused(Exception):
     """Something that cannot be done as asked; the text tells the user why."""
 
