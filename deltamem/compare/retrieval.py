@@ -1,9 +1,15 @@
 """BM25 retrieval over earlier messages, for the arm that sees retrieved passages."""
 
 import re
+import sys
 
-import bm25s
 import numpy as np
+
+sys.modules.setdefault("jax", None)  # bm25s imports it where it is installed, and it takes most of a GPU for itself
+import bm25s  # noqa: E402
+
+if sys.modules["jax"] is None:
+    del sys.modules["jax"]
 
 PASSAGE_CHARACTERS = 600
 # Scripts written without spaces count character by character, everything else word by word.
