@@ -2,6 +2,7 @@
 
 import re
 import sys
+import unicodedata
 
 import numpy as np
 
@@ -13,7 +14,10 @@ if sys.modules["jax"] is None:
 
 PASSAGE_CHARACTERS = 600
 # Scripts written without spaces count character by character, everything else word by word.
-_WORDS = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\W\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]+")
+_WORDS = re.compile(
+    r"[\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]"
+    r"|[^\W\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]+"
+)
 _BREAKS = ("\n\n", "\n", ". ", "? ", "! ", "。", " ")
 
 
@@ -63,4 +67,4 @@ def quote(passages):
 
 
 def _words(text):
-    return _WORDS.findall(text.lower())
+    return _WORDS.findall(unicodedata.normalize("NFKC", text).casefold())

@@ -80,3 +80,18 @@ def test_jax_is_left_alone(tmp_path):
     assert done.stderr.strip() == "imported", "only the program's own import reaches it"
     program = program.replace("; import jax", "; assert 'jax' not in sys.modules")
     assert subprocess.run([sys.executable, "-c", program]).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("Jose\u0301?", "His name is José."),
+        ("ＴＵＬＩＰ", "The boat is Tulip."),
+        ("straße", "STRASSE"),
+        ("犬の名前", "私の犬はレックス"),
+        ("หมา", "หมาของฉันชื่อเร็กซ์"),
+    ],
+)
+def test_letters_count_however_they_are_encoded(query, said):
+    other = {"role": "user", "content": "Nothing of the kind, 123."}
+    assert retrieve(query, [other, {"role": "user", "content": said}, other], 1) == [f"user: {said}"]
