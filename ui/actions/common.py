@@ -35,6 +35,8 @@ DRAW = {"concurrency_id": "draw", "concurrency_limit": 2, "api_visibility": "pri
 CHECK = {"concurrency_id": "check", "concurrency_limit": 2, "api_visibility": "private", "show_progress": "hidden"}
 PROBE = {"concurrency_id": "probe", "concurrency_limit": 2, "api_visibility": "private", "show_progress": "hidden"}
 NOW = {"concurrency_limit": None, "api_visibility": "private", "show_progress": "hidden"}
+# The last input tells whether the page is dark now: only the browser knows.
+SCHEME = "(...values) => [...values.slice(0, -1), document.body.classList.contains('dark')]"
 
 
 def queued(note: gr.HTML) -> dict:
