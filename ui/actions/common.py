@@ -71,10 +71,16 @@ class Page:
 def sentence(error: Exception) -> str:
     """What the user is told of an error. The unexpected ones go to the log with their traceback."""
     if isinstance(error, EXPECTED):
-        return str(error)
+        return _capital(str(error))
     logging.getLogger("deltamem.ui").error("unexpected error", exc_info=error)
     kind = type(error).__name__
     return f"Something went wrong inside the playground ({kind}); nothing was changed, and its log says more."
+
+
+def _capital(text: str) -> str:
+    """A library's message as a sentence: "cannot read …" becomes "Cannot read …", names stay as they are."""
+    first = text.partition(" ")[0]
+    return text[0].upper() + text[1:] if first.isascii() and first.isalpha() and first.islower() else text
 
 
 def guarded(note: gr.HTML, rest: Callable[[], dict] | None = None):
