@@ -49,6 +49,8 @@ def _compare(options, wanted, given):
     findings = {label: check_model(model, label) for label in labels}
     with _stoppable() as stopped:
         results = _probe(sessions, titles, wanted, stopped) if wanted.probes else None
+        if results and not options.report:  # which would hold the answers
+            _print_answers(results)
         _ask(sessions, titles, wanted, stopped)
         if options.report:
             with _bar("figures", "figure") as drawn:
@@ -78,6 +80,13 @@ def _probe(sessions, titles, wanted, stopped):
         span = f"{row['contains']:.0%} [{row['contains_low']:.0%}, {row['contains_high']:.0%}]"
         print(f"| {row['arm']} | {span} | {row['exact']:.0%} | {row['f1']:.2f} |")
     return results
+
+
+def _print_answers(results):
+    for number, question, accepted, *answers in results.table()[1]:
+        print(f"\n{number}. {question} ({accepted})")
+        for title, answer in zip(results.titles.values(), answers, strict=True):
+            print(f"  {title}: {' '.join(answer.split())}")
 
 
 def _ask(sessions, titles, wanted, stopped):

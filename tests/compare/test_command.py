@@ -57,6 +57,12 @@ def test_planted_facts_need_no_files(files, tmp_path, capsys):
     assert "planted facts (2,1,1, seed 0)" in record["history"]["name"]
 
 
+def test_without_a_report_the_answers_are_printed(files, capsys):
+    assert program.run("--history chat.txt --probes probes.csv --arms base --max-new-tokens 2".split() + files) == 0
+    out = capsys.readouterr().out
+    assert "\n1. Who is Rex? (dog)\n  Base: ✗ " in out and "\n3. How? (fine)\n  Base: ✗ " in out
+
+
 @pytest.mark.parametrize("after", [0, 1])
 def test_ctrl_c_keeps_what_was_finished(files, tmp_path, capsys, monkeypatch, after):
     real = program.run_probes
@@ -158,6 +164,7 @@ def test_a_failed_check_is_loud_and_another_exit_code(files, monkeypatch, capsys
         ("--history chat.txt --ask Who? --controls magic", "no control 'magic'"),
         ("--history chat.txt --ask Who? --arms base base", "there twice"),
         ("--history chat.txt --ask Who? --report chat.txt", "is a file"),
+        ("--history chat.txt --ask Who? --report chat.txt/out", "cannot be written below"),
         ("--history chat.txt --ask Who? --max-new-tokens 0", "max_new_tokens is 0"),
         ("--history chat.txt --ask Who? --seed -1", "seed is -1"),
         ("--history chat.txt --ask Who? --arms memory:strength=1,strength=2", "strength is given twice"),

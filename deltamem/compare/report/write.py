@@ -138,8 +138,11 @@ def _steps(session):
 
 
 def check_target(target):
-    """Raise ReportError for a place that holds something else: known before any work."""
+    """Raise ReportError for a place that holds something else or cannot be written to: known before any work."""
     target = Path(target)
+    room = next(place for place in target.absolute().parents if place.exists())
+    if not room.is_dir() or not os.access(room, os.W_OK):
+        raise ReportError(f"The report cannot be written below {room}; choose another place.")
     if target.suffix.lower() == ".zip":
         if target.is_dir():
             raise ReportError(f"{target} is a folder; give the name of a ZIP file, or of a folder without .zip.")
