@@ -73,7 +73,8 @@ def _parser():
 
 def _summarise(paths, options):
     from .plot import plot
-    from .summary import markdown, read_results
+    from .results import read_results
+    from .summary import markdown
 
     results = read_results(paths)
     text = markdown(results, options.against)

@@ -39,10 +39,10 @@ class Conversation:
 class Row:
     """A row of a data file whose fields are checked as they are read."""
 
-    def __init__(self, value, where):
+    def __init__(self, value, where, remedy="give the published file"):
         if not isinstance(value, dict):
             raise EvalError(f"{where} is of type {type(value).__name__}; it must be an object with named fields.")
-        self.value, self.where = value, where
+        self.value, self.where, self.remedy = value, where, remedy
 
     def has(self, name):
         return self.value.get(name) is not None
@@ -52,7 +52,7 @@ class Row:
         found = self.value.get(name)
         if found is None:
             known = ", ".join(list(self.value)[:12]) or "none"
-            raise EvalError(f'{self.where} has no field "{name}" (it has: {known}); give the published file.')
+            raise EvalError(f'{self.where} has no field "{name}" (it has: {known}); {self.remedy}.')
         if not isinstance(found, kinds) or (isinstance(found, bool) and bool not in kinds):
             wanted = " or ".join(kind.__name__ for kind in kinds)
             raise EvalError(f'{self.where}, "{name}" is of type {type(found).__name__}; it must be {wanted}.')

@@ -4,7 +4,7 @@ from matplotlib.figure import Figure
 
 
 def plot(results):
-    """A Figure. results: as from summary.read_results."""
+    """A Figure. results: as from results.read_results."""
     rows = sum(len(found) for found in results.values())
     figure = Figure(figsize=(7, 0.9 * len(results) + 0.34 * rows), layout="constrained")
     heights = [len(found) + 1.5 for found in results.values()]
@@ -27,6 +27,6 @@ def plot(results):
         panel.margins(x=0.12)
         panel.grid(axis="x", alpha=0.3)
         panel.spines[["top", "right"]].set_visible(False)
-        head = f"{found[0].protocol.title}: {found[0].protocol.metrics[name]}, % (n = {len(found[0].records)})"
+        head = f"{found[0].protocol.title}: {found[0].protocol.metrics[name]}, % (n = {found[0].count})"
         panel.set_title(head, loc="left", fontsize=9)
     return figure

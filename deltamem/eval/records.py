@@ -106,10 +106,23 @@ def read_run(path):
             value = json.loads(line)
         except json.JSONDecodeError:
             value = None
-        if not isinstance(value, dict) or value.get("kind") != ("run" if number == 1 else "item"):
+        kind = "run" if number == 1 else "item"
+        if (
+            not isinstance(value, dict)
+            or value.get("kind") != kind
+            or (number > 1 and not isinstance(value.get("id"), str))
+        ):
             raise EvalError(f"{path.name}, line {number} is no result line; give a result file of this command.")
         values.append({key: item for key, item in value.items() if key != "kind"})
     return (values[0], {value["id"]: value for value in values[1:]}) if values else ({}, {})
+
+
+def _is_line(value, number):
+    if not isinstance(value, dict):
+        return False
+    return (
+        value.get("kind") == "run" if number == 1 else value.get("kind") == "item" and isinstance(value.get("id"), str)
+    )
 
 
 def _encode(values):

@@ -206,6 +206,7 @@ class Runner:
             "index": job.index,
             "id": job.item.id,
             "group": job.item.kind,
+            "question": job.item.question,
             "prompt_sha256": job.prompt_hash,
             "answer": text,
             "said": said,

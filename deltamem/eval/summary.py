@@ -1,77 +1,20 @@
 """The table of several runs: scores with intervals, differences between conditions, costs. As Markdown."""
 
-from dataclasses import dataclass
-from pathlib import Path
-
 import numpy as np
 import yaml
 
-from .conditions import CONDITIONS
-from .errors import EvalError
 from .intervals import difference, mean_interval, pairs
-from .protocol import FOLDER, read_protocol
-from .records import read_run
-
-
-@dataclass(frozen=True)
-class Result:
-    """A finished run: its header, its records in the order of the questions, and its protocol."""
-
-    header: dict
-    records: list
-    protocol: object
-
-    @property
-    def title(self):
-        adapter = f", {self.header['adapter']}" if self.header["adapter"] else ""
-        return f"{CONDITIONS[self.header['condition']].title}{adapter}"
-
-    @property
-    def model(self):
-        return self.header["model"]
-
-    def mean(self, name):
-        """(mean, low, high) of a score, 0 to 1."""
-        return mean_interval(*pairs(self.records, name))
-
-
-def read_results(paths):
-    """{task: [Result, ...]} of result files, conditions in their order. Raises EvalError when they cannot be joined."""
-    results = {}
-    for path in paths:
-        header, records = read_run(path)
-        task = header.get("task")
-        if task is None or header.get("condition") not in CONDITIONS:
-            raise EvalError(f"{Path(path).name} holds no run; give a result file of this command.")
-        if len(records) < header["questions"]:
-            raise EvalError(
-                f"{Path(path).name} answers {len(records)} of {header['questions']} questions; start its "
-                "command again, which goes on where it stopped."
-            )
-        protocol = read_protocol(task)
-        ordered = sorted(records.values(), key=lambda record: record["index"])
-        for other in results.get(task, []):
-            for name, what in (("protocol_hash", "protocol"), ("data_hash", "data")):
-                if other.header[name] != header[name]:
-                    raise EvalError(
-                        f"{Path(path).name} was run on another {what} than the other {task} files "
-                        f"({header[name][:12]}, not {other.header[name][:12]}); join runs of one {what} only."
-                    )
-        results.setdefault(task, []).append(Result(header, ordered, protocol))
-    order = list(CONDITIONS)
-    for found in results.values():
-        found.sort(key=lambda result: (result.model, order.index(result.header["condition"]), result.title))
-    return results
+from .protocol import FOLDER
 
 
 def markdown(results, against=None):
     """The whole report. against: condition that differences are taken from (default: the first of each task)."""
     parts = []
-    for task, found in results.items():
+    for found in results.values():
         parts += [_scores(found), _costs(found)]
         if len(found) > 1:
-            parts.append(_differences(task, found, against))
-        if found[0].protocol.groups or len({record["group"] for record in found[0].records}) > 1:
+            parts.append(_differences(found, against))
+        if len({record["group"] for result in found for record in result.records}) > 1:
             parts.append(_groups(found))
     parts.append(_average(results))
     return "\n\n".join(parts) + "\n"
@@ -81,15 +24,16 @@ def _scores(found):
     first = found[0]
     metrics = first.protocol.metrics
     rows = [
-        [result.title, result.model, len(result.records)] + [_percent(*result.mean(name)) for name in metrics]
+        [result.title, result.model, result.count] + [_percent(*result.mean(name)) for name in metrics]
         for result in found
     ]
+    stopped = " Runs of only some of the questions were stopped early." * any(not result.whole for result in found)
     lines = [
         f"## {first.protocol.title}",
         "",
-        f"{first.protocol.source}. {len(first.records)} questions ({first.header['asked']}); data "
+        f"{first.protocol.source}. {first.header['questions']} questions ({first.header['asked']}); data "
         f"{first.header['data_hash'][:12]}, protocol {first.header['protocol_hash'][:12]}, seed "
-        f"{first.header['seed']}. Means in percent, 95% bootstrap interval over questions.",
+        f"{first.header['seed']}. Means in percent, 95% bootstrap interval over questions." + stopped,
         "",
         _table(["", "model", "n", *metrics.values()], rows),
     ]
@@ -125,31 +69,39 @@ def _costs(found):
     return _table([*heads, "cut at the limit"], rows) + f"\n\nOn {where}.{adapters}"
 
 
-def _differences(task, found, against):
-    chosen = [result for result in found if result.header["condition"] == against] or found
-    base, name = chosen[0], found[0].protocol.primary
-    values, weights = pairs(base.records, name)
+def _differences(found, against):
+    """Every run beside one, over the questions that both answered."""
+    base = next((result for result in found if result.header["condition"] == against), found[0])
+    name = base.protocol.primary
+    asked = {record["id"]: record for record in base.records}
     rows = []
     for result in found:
-        if result is base:
+        both = [record for record in result.records if record["id"] in asked]
+        if result is base or not both:
             continue
-        own, _ = pairs(result.records, name)
+        own, weights = pairs(both, name)
+        values, _ = pairs([asked[record["id"]] for record in both], name)
         better, worse = int((own > values).sum()), int((own < values).sum())
-        rows.append([result.title, _signed(*difference(own, values, weights)), better, worse])
-    title = f"{found[0].protocol.metrics[name]}, difference from “{base.title}”, points"
-    return _table([title, "", "better on", "worse on"], rows)
+        rows.append([result.title, len(both), _signed(*difference(own, values, weights)), better, worse])
+    title = f"{base.protocol.metrics[name]}, difference from “{base.title}”, points"
+    return _table([title, "n", "", "better on", "worse on"], rows)
 
 
 def _groups(found):
     name = found[0].protocol.primary
     titles = found[0].protocol.groups
-    groups = list(dict.fromkeys([*titles, *(record["group"] for record in found[0].records)]))
+    groups = list(dict.fromkeys([*titles, *(record["group"] for result in found for record in result.records)]))
     rows = []
     for group in groups:
         chosen = [[r for r in result.records if r["group"] == group] for result in found]
-        if chosen[0]:
-            means = [_percent(*mean_interval(*pairs(records, name))) for records in chosen]
-            rows.append([titles.get(group, group), len(chosen[0]), *means])
+        most = max(map(len, chosen))
+        if most:
+            cells = [_percent(*mean_interval(*pairs(records, name))) if records else "–" for records in chosen]
+            cells = [
+                cell if len(records) in (0, most) else f"{cell} (n = {len(records)})"
+                for cell, records in zip(cells, chosen, strict=True)
+            ]
+            rows.append([titles.get(group, group), most, *cells])
     return _table([found[0].protocol.metrics[name], "n", *(result.title for result in found)], rows)
 
 
@@ -159,7 +111,7 @@ def _average(results):
     wanted = published["average"]["scores"]
     columns = {}
     for task, found in results.items():
-        for result in found if task in wanted else []:
+        for result in (r for r in found if r.whole and task in wanted):
             columns.setdefault((result.model, result.title), {})[task] = 100 * result.mean(wanted[task])[0]
     rows = [
         [f"{title} ({model})", f"{sum(found.values()) / len(found):.2f}"]

@@ -9,14 +9,17 @@ from deltamem.eval.__main__ import main
 from deltamem.eval.errors import EvalError
 from deltamem.eval.intervals import difference, mean_interval, pairs
 from deltamem.eval.protocol import FOLDER, read_protocol
-from deltamem.eval.summary import markdown, read_results
+from deltamem.eval.records import SETTINGS
+from deltamem.eval.results import read_results
+from deltamem.eval.summary import markdown
 from deltamem.eval.tasks import TASKS
 
 
-def write(folder, task, condition, scores, adapter=None, **changes):
+def write(folder, task, condition, scores, adapter=None, /, **changes):
     """A result file with these scores of the task's primary metric (the other metrics are 0)."""
     protocol = read_protocol(task)
-    header = {"task": task, "condition": condition, "adapter": adapter, "model": "tiny", "questions": len(scores)}
+    header = dict.fromkeys(SETTINGS)
+    header |= {"task": task, "condition": condition, "adapter": adapter, "model": "tiny", "questions": len(scores)}
     header |= {"protocol_hash": protocol.hash, "data_hash": "d" * 64, "asked": "all", "seed": 0}
     header |= {"device": "CPU", "dtype": "float32", "adapter_hash": "a" * 64} | changes
     lines = [{"kind": "run", **header}]
@@ -62,9 +65,9 @@ def test_the_table(tmp_path):
     text = markdown(read_results(paths))
     assert "| Base | tiny | 4 | 25.0 [0.0, 75.0] | 0.0 [0.0, 0.0] |" in text
     assert "| δ-mem, state only, TSW | tiny | 4 | 75.0 [25.0, 100.0] |" in text
-    assert "| δ-mem, state only, TSW | +50.0 [-50.0, +100.0] | 3 | 1 |" in text  # against base, the first condition
+    assert "| δ-mem, state only, TSW | 4 | +50.0 [-50.0, +100.0] | 3 | 1 |" in text  # against base, the first condition
     assert "| Base | 10 | 0 | 3.0 | 0.500 | 1.00 | 1 | 0 |" in text
-    assert "| Base | -50.0 [-100.0, +50.0] | 1 | 3 |" in markdown(read_results(paths), "memory")
+    assert "| Base | 4 | -50.0 [-100.0, +50.0] | 1 | 3 |" in markdown(read_results(paths), "memory")
     assert "On CPU, float32. Adapters: TSW aaaaaaaaaaaa." in text
     assert "not all five benchmarks were run" in text and "| Qwen3-4B, δ-mem TSW (published) | 51.66 |" in text
 
@@ -97,10 +100,69 @@ def test_runs_on_other_data_or_protocols_are_not_joined(tmp_path, capsys, name, 
     assert said.count("\n") == 1 and not (tmp_path / "out").exists()
 
 
-def test_unfinished_runs_are_not_joined(tmp_path):
-    path = write(tmp_path, "hotpotqa", "base", [0.0, 1.0], questions=3)
-    with pytest.raises(EvalError, match="answers 2 of 3 questions; start its command again"):
+def test_a_run_that_was_stopped_is_compared_on_what_it_answered(tmp_path):
+    paths = [
+        write(tmp_path, "hotpotqa", "base", [0.0, 0.0, 1.0, 1.0]),
+        write(tmp_path, "hotpotqa", "memory", [1.0, 0.0], "MSW", questions=4),
+    ]
+    text = markdown(read_results(paths))
+    assert "| δ-mem, state only, MSW | tiny | 2 of 4 | 50.0 [0.0, 100.0] |" in text
+    assert "| Base | tiny | 4 | 50.0 [0.0, 100.0] |" in text and "stopped early" in text
+    assert "| δ-mem, state only, MSW | 2 | +50.0 [+0.0, +100.0] | 1 | 0 |" in text  # Base was wrong on both
+
+
+def test_the_average_leaves_stopped_runs_out(tmp_path):
+    five = ["locomo", "hotpotqa", "ifeval", "gpqa_diamond", "memory_agent_bench"]
+    paths = [write(tmp_path, task, "base", [1.0], questions=1 + (task == "ifeval")) for task in five]
+    assert "not all five benchmarks were run" in markdown(read_results(paths))
+
+
+def test_files_of_one_run_are_one_row(tmp_path):
+    path = write(tmp_path, "hotpotqa", "base", [0.0, 1.0, 1.0])
+    header, *items = path.read_text().splitlines(keepends=True)
+    parts = [tmp_path / f"hotpotqa.base.rank-{rank}-of-2.jsonl" for rank in range(2)]
+    for rank, part in enumerate(parts):
+        part.write_text("".join([header, *items[rank::2]]))
+    (joined,) = read_results(parts)["hotpotqa"]
+    assert joined.whole and joined.records == read_results([path])["hotpotqa"][0].records
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"task": "chess"}, "holds no run"),
+        ({"condition": ["base"]}, "holds no run"),
+        ({"questions": None}, r'line 1 has no field "questions" .*; give a result file'),
+        ({"data_hash": 3}, r'line 1, "data_hash" is of type int; it must be str'),
+    ],
+)
+def test_runs_of_other_programs(tmp_path, change, message):
+    with pytest.raises(EvalError, match=message):
+        read_results([write(tmp_path, "hotpotqa", "base", [1.0], **change)])
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("seconds", "fast", 'line 2, "seconds" is of type str; it must be int or float'),
+        ("scores", {}, r"other scores \(none\) than its protocol has today \(em, f1\)"),
+        ("scores", {"em": "1", "f1": 1}, "line 2, \"em\" is '1', which is no score"),
+        ("scores", {"em": float("nan"), "f1": 1}, 'line 2, "em" is nan, which is no score'),
+        ("index", None, 'line 2 has no field "index"'),
+        ("index", "1", 'line 2, "index" is of type str; it must be int'),
+    ],
+)
+def test_damaged_answers(tmp_path, name, value, message):
+    path = write(tmp_path, "hotpotqa", "base", [1.0])
+    header, item = map(json.loads, path.read_text().splitlines())
+    path.write_text("".join(json.dumps(line) + "\n" for line in (header, item | {name: value})))
+    with pytest.raises(EvalError, match=message):
         read_results([path])
+
+
+def test_a_run_without_answers(tmp_path):
+    with pytest.raises(EvalError, match="holds no answer yet"):
+        read_results([write(tmp_path, "hotpotqa", "base", [], questions=3)])
 
 
 @pytest.mark.parametrize("task", TASKS)

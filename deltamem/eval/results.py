@@ -1,0 +1,110 @@
+"""Result files as the tables and the plot take them: checked, and joined where they are parts of one run."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+from .conditions import CONDITIONS
+from .errors import EvalError
+from .intervals import mean_interval, pairs
+from .items import Row
+from .protocol import read_protocol
+from .records import SETTINGS, read_run
+from .tasks import TASKS
+
+# What the tables need of a run's first line, and of a question's.
+HEADER_TEXTS = ("model", "asked", "device", "dtype", "data_hash", "protocol_hash")
+NUMBERS = ("seconds", "prompt_tokens", "written_tokens", "new_tokens", "peak_bytes")
+REMEDY = "give a result file of this command"
+
+
+@dataclass(frozen=True)
+class Result:
+    """A run, finished or not: its header, its records in the order of the questions, and its protocol."""
+
+    header: dict
+    records: list
+    protocol: object
+
+    @property
+    def title(self):
+        adapter = f", {self.header['adapter']}" if self.header["adapter"] else ""
+        return f"{CONDITIONS[self.header['condition']].title}{adapter}"
+
+    @property
+    def model(self):
+        return self.header["model"]
+
+    @property
+    def whole(self):
+        return len(self.records) == self.header["questions"]
+
+    @property
+    def count(self):
+        """How many questions were answered, as the table says it."""
+        return str(len(self.records)) if self.whole else f"{len(self.records)} of {self.header['questions']}"
+
+    def mean(self, name):
+        """(mean, low, high) of a score, 0 to 1."""
+        return mean_interval(*pairs(self.records, name))
+
+
+def read_results(paths):
+    """{task: [Result, ...]} of result files, conditions in their order; files of one run (shards, say) are one Result.
+
+    Raises EvalError when they cannot be joined.
+    """
+    runs = {}
+    for path in paths:
+        header, records = _read(path)
+        for other, _ in runs.values():
+            for name, what in (("protocol_hash", "protocol"), ("data_hash", "data")):
+                if other["task"] == header["task"] and other[name] != header[name]:
+                    raise EvalError(
+                        f"{Path(path).name} was run on another {what} than the other {header['task']} files "
+                        f"({header[name][:12]}, not {other[name][:12]}); join runs of one {what} only."
+                    )
+        _, joined = runs.setdefault(tuple(header.get(name) for name in SETTINGS), (header, {}))
+        joined.update(records)
+    results = {}
+    for header, records in runs.values():
+        ordered = sorted(records.values(), key=lambda record: record["index"])
+        results.setdefault(header["task"], []).append(Result(header, ordered, read_protocol(header["task"])))
+    order = list(CONDITIONS)
+    for found in results.values():
+        found.sort(key=lambda result: (result.model, order.index(result.header["condition"]), result.title))
+    return results
+
+
+def _read(path):
+    """(header, {id: record}) of a result file that the tables can be made from. Raises EvalError for any other."""
+    header, records = read_run(path)
+    name = Path(path).name
+    if header.get("condition") not in list(CONDITIONS) or header.get("task") not in list(TASKS):
+        raise EvalError(f"{name} holds no run; give a result file of this command.")
+    if not records:
+        raise EvalError(f"{name} holds no answer yet; start its command again, or leave it out.")
+    first = Row(header, f"{name}, line 1", REMEDY)
+    first.get("questions", int)
+    for key in (*HEADER_TEXTS, *(("adapter", "adapter_hash") if header.get("adapter") else ())):
+        first.get(key, str)
+    metrics = read_protocol(header["task"]).metrics
+    for number, record in enumerate(records.values(), 2):
+        _check_record(Row(record, f"{name}, line {number}", REMEDY), metrics)
+    return header, records
+
+
+def _check_record(row, metrics):
+    for key in NUMBERS:
+        row.get(key, int, float)
+    row.get("index", int), row.get("group", str), row.get("stop", str), row.get("clipped", bool)
+    scores = row.get("scores", dict)
+    if not set(metrics) <= set(scores):
+        raise EvalError(
+            f"{row.where} has other scores ({', '.join(scores) or 'none'}) than its protocol has today "
+            f"({', '.join(metrics)}); answer its questions again."
+        )
+    for key in metrics:
+        parts = scores[key] if isinstance(scores[key], list) and len(scores[key]) == 2 else [scores[key]]
+        if not all(isinstance(part, int | float) and math.isfinite(part) for part in parts):
+            raise EvalError(f'{row.where}, "{key}" is {scores[key]!r}, which is no score; {REMEDY}.')
