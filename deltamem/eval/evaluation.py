@@ -31,8 +31,9 @@ class Evaluation:
 
     def __init__(self, options):
         self.options = options
-        if options.limit is not None and options.limit < 1:
-            raise EvalError(f"--limit is {options.limit}; give a number from 1, or leave it out for all questions.")
+        for name, default in (("limit", "all questions"), ("batch", "a fitting one")):
+            if (value := getattr(options, name)) is not None and value < 1:
+                raise EvalError(f"--{name} is {value}; give a number from 1, or leave it out for {default}.")
         self.conditions = options.condition or [key for key in CONDITIONS if key != LORA.key or options.lora]
         if LORA.key in self.conditions:
             if not options.lora:

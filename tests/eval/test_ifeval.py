@@ -16,13 +16,31 @@ def fresh():
     ifeval._checkers.cache_clear()
 
 
-def test_the_checkers_judge_what_can_be_seen_by_eye():
+@pytest.fixture
+def checkers():
     pytest.importorskip("lm_eval")
     pytest.importorskip("langdetect")
     try:
         ifeval.check_packages()
     except EvalError as error:
         pytest.skip(str(error))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"instruction_id_list": ["punctuation:no_dash"]}, 'has the instruction "punctuation:no_dash", unknown'),
+        ({"kwargs": [{"num_words": 5}]}, 'f.jsonl, row 1: "punctuation:no_comma" takes no arguments like'),
+    ],
+)
+def test_instructions_are_built_before_anything_is_asked(checkers, change, message):
+    row = {"key": 1, "prompt": "No commas.", "instruction_id_list": ["punctuation:no_comma"], "kwargs": [{}]}
+    assert len(ifeval.read([("f.jsonl, row 1", row)])) == 1
+    with pytest.raises(EvalError, match=message):
+        ifeval.read([("f.jsonl, row 1", row | change)])
+
+
+def test_the_checkers_judge_what_can_be_seen_by_eye(checkers):
     kwargs = [{}, {"relation": "at least", "num_words": 5}]
     asked = {"instructions": ["punctuation:no_comma", "length_constraints:number_words"], "kwargs": kwargs}
     item = Item("1", "Write five words without commas.", [], extra=asked)

@@ -123,6 +123,18 @@ def test_a_field_that_is_missing_is_named_with_its_row(tmp_path, task):
         ("hotpotqa", lambda rows: rows[1].update(context="text"), 'row 2, "context" is of type str'),
         ("hotpotqa", lambda rows: rows[1].update(answer=" "), 'row 2, "answer" is empty'),
         ("ifeval", lambda rows: rows[1]["kwargs"].pop(), "row 2 has 2 instructions and 1 sets of arguments"),
+        (
+            "qasper",
+            lambda rows: rows["1705.00001"]["qas"][1]["answers"][0]["answer"].update(yes_no="no"),
+            '"yes_no" is of type',
+        ),
+        ("longmemeval", lambda rows: rows[0]["haystack_sessions"].pop(), "row 1 has 2 dates of 1 sessions"),
+        (
+            "longmemeval",
+            lambda rows: rows[0]["haystack_sessions"].__setitem__(0, 3),
+            'session 0, "turns" is of type int',
+        ),
+        ("longmemeval", lambda rows: rows[0]["haystack_sessions"][0][0].update(role="dog"), '"role" is "dog"; it must'),
         ("memory_agent_bench", lambda rows: rows[0]["answers"].pop(), "row 1 has 2 questions and 1 answers"),
         ("memory_agent_bench", lambda rows: rows[1]["metadata"].update(source="new_9"), 'row 2 has the source "new_9"'),
     ],

@@ -200,7 +200,8 @@ def test_a_static_lora_answers_and_leaves_the_backbone_as_it_was(evaluate, tiny_
 
 
 def test_wrong_settings_are_one_sentence(evaluate, tiny_adapter_folder, tmp_path):
-    assert "error: --limit is 0" in evaluate("hotpotqa", "--limit", "0")[2]
+    for name in ("--limit", "--batch"):
+        assert f"error: {name} is 0; give a number from 1" in evaluate("hotpotqa", name, "0")[2]
     assert "has no adapter of its own" in evaluate("hotpotqa", "--condition", "memory")[2]
     rows = made.hotpotqa() + made.hotpotqa(1)
     assert 'two questions of the id "h0"' in evaluate("hotpotqa", "--condition", "base", rows=rows)[2]

@@ -19,6 +19,7 @@ def read(rows):
             )
         # Hub copies spell out every argument of every instruction as null; both copies are one and the same data.
         kwargs = [{name: value for name, value in one.items() if value is not None} for one in kwargs]
+        _check_instructions(where, names, kwargs)
         item = Item(key, row.text("prompt"), [], extra={"instructions": names, "kwargs": kwargs})
         conversations.append(Conversation(key, [], [item]))
     return conversations
@@ -34,6 +35,23 @@ def score(item, answer):
         scores[f"prompt_{name}"] = float(all(followed))
         scores[f"instruction_{name}"] = (sum(followed) / len(followed), len(followed))
     return answer, scores
+
+
+def _check_instructions(where, names, kwargs):
+    """Build every checker once, where they are installed: a wrong name or argument is told before hours of answers."""
+    try:
+        known = _checkers().instructions_registry.INSTRUCTION_DICT
+    except EvalError:
+        return  # check_packages says it
+    for name, arguments in zip(names, kwargs, strict=True):
+        if name not in known:
+            raise EvalError(f'{where} has the instruction "{name}", unknown to lm-eval; give the published file.')
+        try:
+            known[name](name).build_description(**arguments)
+        except Exception as error:  # each checker has its own
+            raise EvalError(
+                f'{where}: "{name}" takes no arguments like {arguments} ({error}); give the published file.'
+            ) from error
 
 
 @functools.cache

@@ -2,6 +2,7 @@
 
 from deltamem.compare.metrics import contains, normalise, token_f1
 
+from ..errors import EvalError
 from ..items import Conversation, Item, Row
 from ..scores import first_line
 
@@ -17,12 +18,11 @@ def read(rows):
         kind = row.text("question_type")
         if row.has("haystack_sessions"):
             key = row.text("question_id")
-            dates = row.texts("haystack_dates")
-            turns = [
-                (date, Row(turn, f"{where}, session {number}"))
-                for number, (date, session) in enumerate(zip(dates, row.get("haystack_sessions", list), strict=False))
-                for turn in session
-            ]
+            dates, sessions = row.texts("haystack_dates"), row.get("haystack_sessions", list)
+            if len(dates) != len(sessions):
+                raise EvalError(f"{where} has {len(dates)} dates of {len(sessions)} sessions; give the published file.")
+            sessions = [Row({"turns": turns}, f"{where}, session {i}") for i, turns in enumerate(sessions)]
+            turns = [(date, turn) for date, one in zip(dates, sessions, strict=True) for turn in one.rows("turns")]
             items = [] if key.endswith("_abs") else [Item(key, row.text("question"), [row.text("answer")], kind)]
         else:
             key = row.text("id")
@@ -34,10 +34,12 @@ def read(rows):
             ]
         messages, last = [], None
         for date, turn in turns:
-            content = turn.get("content", str)
+            content, role = turn.get("content", str), turn.text("role")
+            if role not in ("user", "assistant"):
+                raise EvalError(f'{turn.where}, "role" is "{role}"; it must be user or assistant.')
             if content.strip():  # the date is told once, with the first message of its chat
                 text = content if date == last else f"[{date}] {content}"
-                messages.append({"role": turn.text("role"), "content": text})
+                messages.append({"role": role, "content": text})
                 last = date
         passages = [f"{date} {turn.text('role')}: {turn.get('content', str)}" for date, turn in turns]
         conversations.append(Conversation(key, messages, items, passages))

@@ -50,4 +50,6 @@ def _gold(answer):
         return ", ".join(spans)
     if answer.has("free_form_answer") and answer.get("free_form_answer", str):
         return answer.value["free_form_answer"]
-    return {True: "Yes", False: "No", None: ""}[answer.value.get("yes_no")]
+    if not answer.has("yes_no"):
+        return ""
+    return "Yes" if answer.get("yes_no", bool) else "No"
