@@ -1,5 +1,7 @@
 """Two ways to run an engine's step: as plain calls, and as a CUDA graph."""
 
+import functools
+
 import torch
 
 
@@ -17,6 +19,12 @@ class Eager:
             # A GPU's kernels take lengths from the device; SDPA on the CPU is better off with what the host knows.
             ids = engine.step(warm, longest if engine.model.device.type == "cpu" else None)
         return ids.tolist
+
+
+@functools.cache
+def side_stream(device):
+    """The stream that runs warm up on. One for all: for every stream it meets, cuBLAS keeps 32 MiB."""
+    return torch.cuda.Stream(device)
 
 
 class Graph:
@@ -40,7 +48,7 @@ class Graph:
         active = engine.active.clone()
         with engine.model.lock, torch.cuda.device(device):
             engine.active.zero_()
-            side = torch.cuda.Stream()
+            side = side_stream(device)
             side.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(side):
                 for _ in range(self.WARM_UPS):

@@ -12,6 +12,9 @@ class MemoryRows:
 
     A row that does not use this adapter has scale 0 and does not write: what it computes is the backbone's, bit for
     bit. `before` holds every row's state before its last step, so that one step can be taken back.
+
+    On a CPU each call costs more than its arithmetic: layers only read there, and `late` says that the states of all of
+    them are written by one call at the step's end.
     """
 
     def __init__(self, adapter, rows, device):
@@ -24,11 +27,16 @@ class MemoryRows:
         kinds = 1 if config.couple_lambda else 2
         self.gates, self.last_gates = torch.zeros(2, kinds, count, rows, width, device=device)
         self.scales = {head: torch.zeros(count, rows, device=device) for head in config.delta_heads}
+        self._off = {head: torch.ones_like(scale, dtype=torch.bool) for head, scale in self.scales.items()}
+        columns = {head: (scale[..., None], self._off[head][..., None]) for head, scale in self.scales.items()}
+        self._columns = {head: [x.unbind() for x in pair] for head, pair in columns.items()}  # [B, 1] for each layer
+        self._layer_states = self.states.unbind()
         self._factors = {head: torch.stack([self._factor(one, head) for one in self.layers]) for head in self.scales}
         self.writes = torch.zeros(rows, dtype=torch.bool, device=device)
         self.written = self.writes.clone()  # of this step: rows that write and are not idle
         self.reads = [None] * count
         self.packed = [None] * count
+        self.late = torch.device(device).type == "cpu"
 
     # Rows coming and going
 
@@ -45,6 +53,7 @@ class MemoryRows:
         for head, scale in self.scales.items():
             factors = self._factors[head] * binding.strength
             scale[:, row] = factors if on is None else factors * on
+            torch.eq(scale, 0, out=self._off[head])
 
     def leave(self, row, binding, steps, back):
         """Hand the memory back after `steps` steps, without the last one when `back`."""
@@ -58,8 +67,9 @@ class MemoryRows:
     def idle(self, row):
         """Nobody's row: it steers nothing and writes nothing."""
         self.writes[row] = False
-        for scale in self.scales.values():
+        for head, scale in self.scales.items():
             scale[:, row] = 0
+            self._off[head][:, row] = True
 
     def _count(self, gates, sums, steps):
         if gates is None or steps == 0:
@@ -107,36 +117,61 @@ class MemoryRows:
 
         outputs: {"q", "k", "v": [B, N]}, steered in place.
         """
-        step = self.step(place, packed)
-        steered = {} if step.weight is None else {"steered": outputs["q"], "weight": step.weight, "scale": step.scale}
-        reads, _ = decode_step(
-            packed,
-            step.state,
-            step.after,
-            normalize_qk=step.normalize_qk,
-            update=step.update,
-            write=step.write,
-            **steered,
-        )
-        for head in "kv":
-            if head in self.scales:
-                outputs[head] += self.correction(place, head, reads).to(outputs[head].dtype)
+        heads = [head for head in outputs if head in self.scales]
+        if self.late:
+            self.packed[place], reads = packed, self._read(place, packed)
+        else:
+            step, steered = self.step(place, packed), {}
+            if heads[:1] == ["q"]:
+                steered = {"steered": outputs[heads.pop(0)], "weight": step.weight, "scale": step.scale}
+            reads, _ = self._write(packed, step.state, step.after, step.write, **steered)
+        for head in heads:
+            self.steer(place, head, reads, outputs[head])
         self.reads[place] = reads
 
-    def correction(self, place, head, reads):
-        """What a head's output is corrected by, [B, N] float32."""
-        layer, scale = self.layers[place], self.scales[head][place][:, None]
+    def _read(self, place, packed):
+        """Reads [B, H * r] of a layer."""
+        config = self.config
+        q = packed[:, : config.width].view(-1, config.num_state_heads, 1, config.rank)
+        if config.normalize_qk:
+            q = torch.tanh(q)
+            q.div_(torch.linalg.vector_norm(q, dim=-1, keepdim=True).clamp_min_(1e-6))
+        return (self._layer_states[place] * q).sum(-1).flatten(1)
+
+    def _write(self, packed, states, after, write, **steered):
+        return decode_step(
+            packed,
+            states,
+            after,
+            normalize_qk=self.config.normalize_qk,
+            update=self.config.state_update_mode,
+            write=write,
+            **steered,
+        )
+
+    def steer(self, place, head, reads, output):
+        """Correct a head's output [B, N] in place."""
+        layer, (scales, off) = self.layers[place], self._columns[head]
         if self._normed(head):
             zeros = reads.new_zeros(reads.shape[0], 1, layer.shape.o)
-            return scale * layer.steer("o", zeros, reads[:, None])[:, 0]
-        return scale * (reads @ layer._parameters[f"delta_{head}_proj"].T)
+            output += (scales[place] * layer.steer("o", zeros, reads[:, None])[:, 0]).to(output.dtype)
+            return
+        scaled, weight = (reads * scales[place]).masked_fill_(off[place], 0.0), layer._parameters[f"delta_{head}_proj"]
+        if output.dtype == weight.dtype:
+            output.addmm_(scaled, weight.T)
+        else:
+            output += (scaled @ weight.T).to(output.dtype)
 
     def end(self, active):
         """Make the step's states and gates those of the rows that are not idle."""
+        packed = torch.stack(self.packed)
+        if self.late:
+            written = self.written.expand(len(self.layers), -1)
+            self._write(*(x.flatten(0, 1) for x in (packed, self.states, self.next, written)))
         torch.where(active[None, :, None, None, None], self.states, self.before, out=self.before)
         self.states.copy_(self.next)  # rows that do not write have their old state there
         width = self.config.width
-        gates = torch.stack(self.packed)[..., 3 * width :].sigmoid().unflatten(-1, (-1, width)).permute(2, 0, 1, 3)
+        gates = packed[..., 3 * width :].sigmoid().unflatten(-1, (-1, width)).permute(2, 0, 1, 3)
         last = gates * self.written[:, None]
         torch.where(active[:, None], last, self.last_gates, out=self.last_gates)
         self.gates.add_(last)

@@ -128,7 +128,7 @@ class _Inputs:
         if packed:
             self._weights.append(torch.cat([weight for weight, _ in packed]))
             self._biases.append(torch.cat([bias for _, bias in packed]))
-        self._alone = len(memories) == 1 and not {"k", "v"} & set(memories[0].scales)
+        self._alone = len(memories) == 1 and not memories[0].late and not {"k", "v"} & set(memories[0].scales)
         self._made = None
 
     def query(self, x):
@@ -139,7 +139,7 @@ class _Inputs:
             memory = rows.step(place, packed[0])
         elif packed:
             outputs = {"q": q, "k": k, "v": v}
-            parts = packed[0].split(self._widths, dim=1)
+            parts = packed[0].split(self._widths, dim=1) if len(self._widths) > 1 else packed
             for (rows, place), part in zip(self._memories, parts, strict=True):
                 rows.advance(place, part, outputs)
         keys, values = step.buffers.keys[self._index], step.buffers.values[self._index]
@@ -166,13 +166,13 @@ class _Output:
 
     def __call__(self, x):
         low_rank, steering = None, self._steering
-        if len(steering) == 1 and not steering[0][0].config.delta_o_rmsnorm:
+        if len(steering) == 1 and not steering[0][0].late and not steering[0][0].config.delta_o_rmsnorm:
             rows, place = steering[0]
             weight = rows.layers[place]._parameters["delta_o_proj"]
             low_rank, steering = LowRank(0, rows.reads[place], weight, rows.scales["o"][place]), ()
         out = small_linear(x[:, 0], [self._linear.weight], [self._linear.bias], low_rank)[0]
         for rows, place in steering:
-            out = out + rows.correction(place, "o", rows.reads[place]).to(out.dtype)
+            rows.steer(place, "o", rows.reads[place], out)
         return out[:, None]
 
 

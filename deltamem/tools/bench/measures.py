@@ -1,9 +1,11 @@
 """The measurements. Times are host times around synchronised work."""
 
 import gc
+import re
 import statistics
 import time
 from contextlib import ExitStack
+from pathlib import Path
 
 import torch
 
@@ -14,6 +16,7 @@ from deltamem.tools.bench.checks import seated
 from deltamem.tools.bench.subjects import token_ids
 
 WARM_UP = 8  # steps before a decoding time begins
+STATUS = Path("/proc/self/status")
 
 
 class Clock:
@@ -38,10 +41,15 @@ class Clock:
         if self.cuda:
             torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats(self.device)
+        elif STATUS.exists():
+            STATUS.with_name("clear_refs").write_text("5")  # the process's peak becomes what it holds now
 
     def peak(self):
-        """GiB since begin_peak; None on the CPU."""
-        return torch.cuda.max_memory_allocated(self.device) / 2**30 if self.cuda else None
+        """GiB since begin_peak: what PyTorch had on a GPU, the process on the CPU; None where that cannot be told."""
+        if self.cuda:
+            return torch.cuda.max_memory_allocated(self.device) / 2**30
+        found = re.search(r"VmHWM:\s+(\d+) kB", STATUS.read_text()) if STATUS.exists() else None
+        return int(found[1]) / 2**20 if found else None
 
 
 def alternate(works, clock, rounds):
@@ -182,8 +190,8 @@ def scan(device, tokens, rank=8, repeats=20):
 def preload(model, adapter, tokens, stop=lambda: False):
     """Write a history of one long text as Session.preload does: (figures, states).
 
-    figures: {"tokens", "seconds", "tok_s", "peak_gib", "times": [[tokens, seconds] at every doubling]}. stop: asked
-    between passes; what was written by then is what the figures tell of.
+    figures: {"seconds", "tok_s", "peak_gib", "times": [[tokens, seconds] at every doubling]}; None when `stop`, which
+    is asked between passes, ended it before all was written.
     """
     clock = Clock(model.device)
     run = Run(model, adapter)
@@ -204,8 +212,7 @@ def preload(model, adapter, tokens, stop=lambda: False):
             if done >= mark or done == tokens:
                 times.append([done, clock.now() - begin])
                 mark = 2 * done
-        if stop():
-            break
+        if stop() and done < tokens:
+            return None, run.states
     seconds = clock.now() - begin
-    figures = {"tokens": done, "seconds": seconds, "tok_s": done / seconds, "peak_gib": clock.peak(), "times": times}
-    return figures, run.states
+    return {"seconds": seconds, "tok_s": tokens / seconds, "peak_gib": clock.peak(), "times": times}, run.states

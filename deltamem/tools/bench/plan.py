@@ -38,7 +38,7 @@ class Results:
             self.skipped.append(f"{item} {tokens:,}: {error}".splitlines()[0])
             found = {}
         if found is None:
-            self.skipped.append(f"{item} {tokens:,}: no decoding engine")
+            self.skipped.append(f"{item} {tokens:,}: no decoding engine, or no time to end it")
         for subject, values in (found or {}).items():
             self.rows.append({"item": item, "subject": subject, "tokens": tokens} | values)
             shown = ", ".join(f"{k} {v:.4g}" for k, v in values.items() if isinstance(v, float))
@@ -72,6 +72,8 @@ def measure_all(model, results, lengths, preloads, histories, steps, reserve):
 
         def work():
             found, states = measures.preload(model, tsw, tokens, lambda: results.left < reserve)
+            if found is None:
+                return None
             after.update(states)
             return {"TSW": found}
 
@@ -89,9 +91,6 @@ def measure_all(model, results, lengths, preloads, histories, steps, reserve):
     for tokens in dict.fromkeys((short, long)):
         decode({name: [adapter] for name, adapter in others.items()}, tokens, "variants")
     prefill(others, long)
-    for tokens in (*lengths[1:-1], *histories):
-        decode(alone, tokens)
-    take("plain loop", short, lambda: measures.plain_decode(model, pair, short, max(1, steps // 4), ROUNDS))
     for tokens in preloads[1:]:
         states = preload(tokens)
         if states:
@@ -100,3 +99,6 @@ def measure_all(model, results, lengths, preloads, histories, steps, reserve):
                 tokens,
                 lambda states=states: measures.decode(model, alone, min(lengths[0], 1024), steps, ROUNDS, states),
             )
+    for tokens in (*lengths[1:-1], *histories):
+        decode(alone, tokens)
+    take("plain loop", short, lambda: measures.plain_decode(model, pair, short, max(1, steps // 4), ROUNDS))
