@@ -60,14 +60,14 @@ def test_the_script_in_code(model, monkeypatch, capsys):
 @pytest.mark.slow
 def test_the_command_on_an_example_with_the_demo_model(demo_model, tmp_path, monkeypatch, capsys):
     """The whole way once: the memory recalls the boat from its state alone, the base model cannot."""
-    from deltamem.compare import __main__ as program
+    from deltamem.compare import program
 
     monkeypatch.setattr(program, "load_model", lambda *_, **__: demo_model)
     probes = tmp_path / "two.csv"
     probes.write_text("".join((EXAMPLES / "transcripts" / "boat.probes.csv").open().readlines()[:3]))
     history = str(EXAMPLES / "transcripts" / "boat.json")
     arguments = ["--history", history, "--probes", str(probes), "--arms", "base", "memory", "--controls", "zero"]
-    assert program.main([*arguments, "--report", str(tmp_path / "report"), "--max-new-tokens", "12"]) == 0
+    assert program.run([*arguments, "--report", str(tmp_path / "report"), "--max-new-tokens", "12"]) == 0
     record = json.loads((tmp_path / "report" / "report.json").read_text())
     recalled = {row["key"]: row["contains"] for row in record["probes"]["summary"]}
     assert recalled == {"base": 0.0, "memory": 1.0, "memory-zero": 0.0}
