@@ -18,7 +18,7 @@ def main(address="http://127.0.0.1:7860"):
     probes = (TRANSCRIPTS / "boat.probes.csv").read_text(encoding="utf-8")
 
     for found in client.predict(history, "What is my boat called?", "base, memory", 24, 0.0, 0, api_name="/answer"):
-        print(f"{found['title']}: {found['answer'].strip()}")
+        print(f"{found['title']}: {found['answer'].strip() or found['error']}")
 
     recalled = client.predict(history, probes, "base, memory", 24, 0, api_name="/recall")
     for row in recalled["summary"]:

@@ -27,7 +27,9 @@ def choose(workspace: Workspace, keys: list[str], replay: bool = True) -> Genera
     too many; when stopped or failed, the columns are as they were.
     """
     if not FEWEST <= len(keys) <= MOST:
-        raise ArmError(f"{len(keys)} columns are chosen; a comparison has from {FEWEST} to {MOST}.")
+        raise ArmError(
+            f"A comparison has from {FEWEST} to {MOST} columns, not {len(keys)}: choose another one, or take one away."
+        )
     kept = {**workspace.shelf, **workspace.arms}
     chosen: dict[str, Column] = {}
     for key in (key for key in workspace.known if key in keys):

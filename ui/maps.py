@@ -208,12 +208,12 @@ class Maps:
     def shown(self, which: str, look: Look) -> tuple[str, str, str]:
         """(path of the PNG, alternative text, table as HTML) of a figure, drawn only when it was not."""
         place = self.place
-        key = (which, look is LIGHT, place, id(self.shot), self.limit, self.size_limit)
+        key = (which, look is LIGHT, place, id(self.shot), self.source(place.arm), self.limit, self.size_limit)
         of = (self.shot, *self.shots[place.arm][: place.turn])
         if which in ("change", "layer_change"):
             other, arm = self.other()
             # What stands for an empty memory is made anew each time.
-            key, of = (*key, arm, other.label, 0 if other.label == "start" else id(other)), (*of, other)
+            key, of = (*key, self.source(arm), other.label, 0 if other.label == "start" else id(other)), (*of, other)
 
         def make():
             picture = self.picture(which, look)

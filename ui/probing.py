@@ -20,10 +20,12 @@ def probe(
     """Ask `probes` of every column as it stands, and, with controls, of spoilt copies; yields (done, total) probes.
 
     other: messages of another transcript, for the control of that name. limit: tokens of an answer. The page may go
-    on answering meanwhile. When stopped, the results hold what was finished; Stopped is raised when that is nothing.
+    on answering meanwhile. A column that could not take the history in is not asked. When stopped, the results hold
+    what was finished; Stopped is raised when that is nothing.
     """
     with workspace.claim():
-        arms = {column.now.key: (column.now, column.session.branch()) for column in workspace.arms.values()}
+        able = [column for column in workspace.arms.values() if column.done == len(workspace.steps)]
+        arms = {column.now.key: (column.now, column.session.branch()) for column in able}
     device, stop = workspace.device, workspace.probing.stop
     for arm, session in list(arms.values()) if controls else ():
         for name in BESIDE if arm.memory and not arm.control else ():

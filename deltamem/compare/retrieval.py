@@ -1,13 +1,23 @@
 """BM25 retrieval over earlier messages, for the arm that sees retrieved passages."""
 
 import re
+import sys
+import unicodedata
 
-import bm25s
 import numpy as np
+
+sys.modules.setdefault("jax", None)  # bm25s imports it where it is installed, and it takes most of a GPU for itself
+import bm25s  # noqa: E402
+
+if sys.modules["jax"] is None:
+    del sys.modules["jax"]
 
 PASSAGE_CHARACTERS = 600
 # Scripts written without spaces count character by character, everything else word by word.
-_WORDS = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\W\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]+")
+_WORDS = re.compile(
+    r"[\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]"
+    r"|[^\W\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]+"
+)
 _BREAKS = ("\n\n", "\n", ". ", "? ", "! ", "。", " ")
 
 
@@ -57,4 +67,4 @@ def quote(passages):
 
 
 def _words(text):
-    return _WORDS.findall(text.lower())
+    return _WORDS.findall(unicodedata.normalize("NFKC", text).casefold())

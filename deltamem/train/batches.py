@@ -23,19 +23,22 @@ class Slot(NamedTuple):
         positions: [B, TARGETS] where the prediction of a target is read, or None in a turn that asks nothing.
         targets: [B, TARGETS] token ids, -100 where there is none, or None in a turn that asks nothing.
         kept: [B, KEPT] evenly spread over the turn, where predictions are to stay the backbone's; -1: nowhere.
+        messages: [B, T] number of each token's message, or None in a turn, which has two.
     """
 
     ids: Tensor
     valid: Tensor
-    spans: Tensor
+    spans: Tensor | None
     positions: Tensor | None
     targets: Tensor | None
     kept: Tensor | None = None
+    messages: Tensor | None = None
 
     def trimmed(self) -> "Slot":
         """Without the columns that are padding in every row."""
         width = max(1, int(self.valid.sum(dim=1).max()))
-        return self._replace(ids=self.ids[:, :width], valid=self.valid[:, :width])
+        messages = self.messages if self.messages is None else self.messages[:, :width]
+        return self._replace(ids=self.ids[:, :width], valid=self.valid[:, :width], messages=messages)
 
     def rows(self, part: int, parts: int) -> "Slot":
         """Every `parts`-th row, from row `part`."""
@@ -43,6 +46,14 @@ class Slot(NamedTuple):
 
     def to(self, device, non_blocking: bool = False) -> "Slot":
         return Slot(*(x if x is None else x.to(device, non_blocking=non_blocking) for x in self))
+
+
+def padded(rows: list[list[int]], fill: int = 0) -> tuple[Tensor, Tensor]:
+    """Rows of different lengths as [B, T] with `fill` on the right, and which places hold a row's own: bool [B, T]."""
+    lengths = torch.tensor([len(row) for row in rows])
+    width = max(1, int(lengths.max()))
+    values = torch.tensor([row + [fill] * (width - len(row)) for row in rows], dtype=torch.long)
+    return values, torch.arange(width) < lengths[:, None]
 
 
 class Encoded(NamedTuple):

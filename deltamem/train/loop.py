@@ -28,8 +28,9 @@ def learning_rate(settings: Settings, progress: float) -> float:
 
 
 class Trainer:
-    """Trains what `step` (a module from batch to loss) holds; `folder` receives checkpoint and log.jsonl.
+    """Trains what `step` holds (a module from batch to loss); `folder` receives checkpoint and log.jsonl.
 
+    step.fixed_shapes: whether all batches of one name have the same shapes, so that a graph can be captured for each.
     batches: a Dataset of (shape name, list of Slot). backbone: fused on a GPU. sample: called with nothing at every
     `sample_every` steps, returns a dict that is logged. saved: called after every
     checkpoint. minutes: the schedule ends then at the latest; such a run is for machines that are lent for a time, and
@@ -46,7 +47,7 @@ class Trainer:
         device = self.parameters[0].device
         self.cuda = device.type == "cuda"
         plain = self.accelerator.distributed_type in (DistributedType.NO, DistributedType.MULTI_GPU)
-        self.captured = self.cuda and plain and settings.accumulate == 1
+        self.captured = self.cuda and plain and settings.accumulate == 1 and step.fixed_shapes
         self.rate = torch.tensor(settings.learning_rate, device=device)
         optimizer = torch.optim.AdamW(
             self.parameters, lr=self.rate if self.captured else settings.learning_rate, weight_decay=0.0,
@@ -71,10 +72,10 @@ class Trainer:
 
     def update(self, batch: list) -> torch.Tensor:
         """One optimiser step; the loss as a tensor on the device."""
-        parts = self.settings.accumulate
+        parts = min(self.settings.accumulate, len(batch[0].ids))
         loss = 0.0
         for part in range(parts):
-            some = batch if parts == 1 else [slot.rows(part, parts) for slot in batch]
+            some = batch if parts == 1 else [slot.rows(part, parts).trimmed() for slot in batch]
             one = self.step_module(some) / parts
             self.accelerator.backward(one)
             loss = loss + one.detach()

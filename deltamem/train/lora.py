@@ -34,6 +34,8 @@ def new_lora(backbone, parameters: int):
 class LoraStep(nn.Module):
     """Mean cross-entropy of the learnt reply tokens, each turn read by itself. Holds the LoRA's weights."""
 
+    fixed_shapes = True
+
     def __init__(self, backbone):
         super().__init__()
         self.weights = nn.ParameterList(p for p in backbone.parameters() if p.requires_grad)

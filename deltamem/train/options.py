@@ -11,20 +11,22 @@ import yaml
 from .checkpoint import Settings, TrainingError
 
 CONFIGS = Path(__file__).with_name("configs")
+CHOICES = {"recipe": ("chat", "paper"), "method": ("delta", "lora"), "write": ("token", "message_mean")}
 
 
 @dataclass(frozen=True)
 class Options:
     """Every key of a configuration file; on the command line "beta_bias" is --beta-bias.
 
-    model: preset, hub id or folder. recipe: "chat" (conversations) or "paper" (published one-pass recipe). method:
-    "delta" or "lora" (a static LoRA of as many parameters). states, write (token, message_mean), heads (letters of
-    qkvo), rank, layers (empty: all), beta_bias: the adapter. start_from: adapter folder to start from. talk, dialogues,
-    passages: data files, see sources.py. ordinary: prompts whose ordinary answers are rehearsed. most_facts: told in
-    one conversation. begin: where in the curriculum to start, 0 to 1; by default 1, its last stage, with start_from.
-    keep: weight of staying with the backbone's predictions in ordinary text, see step.py. batch_share: of the usual
-    batch, for small machines. checkpoint_layers: keep only layer inputs (less memory, a third more time). cases: of
-    the recall sample. minutes: the schedule ends then at the latest.
+    model: preset, hub id or folder. recipe: "chat" (conversations) or "paper" (the published one-pass recipe, one epoch
+    of --passages; see paper.py). method: "delta" or "lora" (a static LoRA of as many parameters). states, write (token,
+    message_mean), heads (letters of qkvo), rank, layers (empty: all), beta_bias: the adapter. start_from: adapter
+    folder to start from. talk, dialogues, passages: data files, see sources.py. ordinary: prompts whose ordinary
+    answers are rehearsed. most_facts: told in one conversation. begin: where in the curriculum to start, 0 to 1; by
+    default 1, its last stage, with start_from. keep: weight of staying with the backbone's predictions in ordinary
+    text, see step.py. batch_share: of the usual batch, for small machines. accumulate: parts in which a batch is taken.
+    checkpoint_layers: keep only layer inputs (less memory, a third more time). cases: of the recall sample. minutes:
+    the schedule ends then at the latest.
     """
 
     model: str = "demo"
@@ -88,6 +90,8 @@ def read_options(names: list[str], given: dict) -> Options:
 
 def _typed(name: str, kind, value):
     wanted = get_args(kind) if isinstance(kind, UnionType) else (kind,)
+    if name in CHOICES and value not in CHOICES[name]:
+        raise TrainingError(f"The training option {name} is {value!r}; it must be {' or '.join(CHOICES[name])}.")
     if value is None and type(None) in wanted:
         return None
     if name == "layers" and isinstance(value, (list, tuple)) and all(type(index) is int for index in value):
@@ -115,7 +119,8 @@ def parse(argv=None) -> tuple[argparse.Namespace, Options]:
             parser.add_argument(flag, action=argparse.BooleanOptionalAction, default=argparse.SUPPRESS)
         else:
             kind = next(k for k in (int, float, str) if k in wanted)
-            parser.add_argument(flag, type=kind, default=argparse.SUPPRESS, help=f"default: {default}")
+            parser.add_argument(flag, type=kind, choices=CHOICES.get(field.name), default=argparse.SUPPRESS,
+                                help=f"default: {default}")  # fmt: skip
     found = vars(parser.parse_args(argv))
     run = argparse.Namespace(**{name: found.pop(name) for name in ("config", "out", "resume")})
     return run, read_options(run.config, found)

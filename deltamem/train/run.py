@@ -1,6 +1,7 @@
 """From options to a trained adapter: data, adapter, loop, record."""
 
 import random
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -11,11 +12,13 @@ from deltamem.core import HFDeltaMemConfig, checkpoint_layers, new_adapter, read
 from deltamem.runtime import load_model
 
 from .batches import Batches
+from .checkpoint import TrainingError
 from .episodes import Episodes, ordinary_prompts
 from .layers import trained
 from .loop import Trainer
 from .lora import LoraStep, new_lora, save_lora
 from .options import Options
+from .paper import PaperBatches, PaperStep, read_questions
 from .recall import sample
 from .record import finish_record, start_record
 from .replies import ordinary_pairs
@@ -65,28 +68,38 @@ def make_episodes(options: Options, model) -> Episodes:
     )
 
 
+def make_batches(options: Options, model, part: tuple[int, int]) -> Batches | PaperBatches:
+    """What is learnt, and in which order; `part` as in `Batches`."""
+    if options.recipe == "paper":
+        if not options.passages:
+            raise TrainingError("The recipe paper reads QASPER; give its training file as --passages.")
+        return PaperBatches(
+            model.chat, read_questions(options.passages), options.seed, options.batch_share, part, options.steps
+        )
+    begin = options.begin if options.begin is not None else float(options.start_from is not None)
+    episodes = make_episodes(options, model)
+    return Batches(model.chat, episodes, options.steps, options.seed, begin, options.batch_share, part)
+
+
+def make_step(options: Options, model, adapter, out: Path):
+    """(module from batch to loss, what saves its weights in `out`, what samples its recall or None)."""
+    if options.method == "lora":
+        lora = new_lora(model.backbone, sum(p.numel() for p in adapter.parameters()))
+        return LoraStep(model.backbone), partial(save_lora, lora, out / "adapter"), None
+    paper = options.recipe == "paper"
+    step = PaperStep(model.backbone, adapter) if paper else ChatStep(model.backbone, adapter, options.keep)
+    save = partial(write_adapter, adapter, out / "adapter", torch.float16, pt=False)
+    return step, save, partial(sample, model, adapter, options.cases)
+
+
 def train(options: Options, out: Path, resume: bool = False) -> None:
     """Train, and leave checkpoint, log.jsonl, run.json, curves.png and adapter/ in `out`. Raises DeltaMemError."""
     accelerator = Accelerator()
     model = load_model(options.model, adapter=None, device=str(accelerator.device))
     adapter = make_adapter(options, model.backbone)
-    settings = options.settings
-    batches = Batches(
-        model.chat,
-        make_episodes(options, model),
-        settings.steps,
-        settings.seed,
-        begin=options.begin if options.begin is not None else float(options.start_from is not None),
-        share=options.batch_share,
-        part=(accelerator.process_index, accelerator.num_processes),
-    )
-    if options.method == "lora":
-        lora = new_lora(model.backbone, sum(p.numel() for p in adapter.parameters()))
-        step, watch = LoraStep(model.backbone), None
-        save = partial(save_lora, lora, out / "adapter")
-    else:
-        step, watch = ChatStep(model.backbone, adapter, options.keep), partial(sample, model, adapter, options.cases)
-        save = partial(write_adapter, adapter, out / "adapter", torch.float16, pt=False)
+    batches = make_batches(options, model, (accelerator.process_index, accelerator.num_processes))
+    settings = replace(options.settings, steps=len(batches))
+    step, save, watch = make_step(options, model, adapter, out)
     if options.checkpoint_layers:
         checkpoint_layers(model.backbone)
         model.backbone.train()

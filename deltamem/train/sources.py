@@ -29,14 +29,15 @@ class Document:
     questions: tuple[tuple[tuple[str, ...], str], ...]
 
 
-def _open(path: Path):
+def open_text(path: Path):
+    """The file as text, through gzip when it is named so. Raises TrainingError."""
     try:
         return gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else open(path, encoding="utf-8")
     except OSError as error:
         raise TrainingError(f"{path} cannot be read ({error.strerror}); give the path of the data file.") from error
 
 
-def _named(path: Path, row: str, make):
+def named(path: Path, row: str, make):
     """make(), with whatever a malformed row raises turned into one sentence that names it."""
     try:
         return make()
@@ -47,10 +48,10 @@ def _named(path: Path, row: str, make):
 def read_dialogues(path: str | Path, test: bool = False) -> list[Document]:
     """Dialogues of a Schema-Guided Dialogue file, questions made from their slots. Raises TrainingError."""
     path, documents = Path(path), []
-    with _open(path) as file:
+    with open_text(path) as file:
         for number, line in enumerate(file, 1):
             if line.strip():
-                documents.append(_named(path, f"line {number}", lambda line=line: _dialogue(json.loads(line), test)))
+                documents.append(named(path, f"line {number}", lambda line=line: _dialogue(json.loads(line), test)))
     if not documents:
         raise TrainingError(f"{path} holds no dialogue.")
     return [document for document in documents if document.questions]
@@ -76,7 +77,7 @@ def _dialogue(row: dict, test: bool) -> Document:
 def read_passages(path: str | Path, most_words: int = 170) -> list[Document]:
     """Passages with questions whose answer stands in them, from QASPER or SQuAD. Raises TrainingError."""
     path = Path(path)
-    with _open(path) as file:
+    with open_text(path) as file:
         try:
             data = json.load(file)
         except ValueError as error:
@@ -85,13 +86,13 @@ def read_passages(path: str | Path, most_words: int = 170) -> list[Document]:
         documents = [
             document
             for number, article in enumerate(data["data"], 1)
-            for document in _named(path, f"article {number}", lambda article=article: _squad(article, most_words))
+            for document in named(path, f"article {number}", lambda article=article: _squad(article, most_words))
         ]
     else:
         documents = [
             document
             for key, paper in data.items()
-            for document in _named(path, f"paper {key}", lambda paper=paper: _qasper(paper, most_words))
+            for document in named(path, f"paper {key}", lambda paper=paper: _qasper(paper, most_words))
         ]
     if not documents:
         raise TrainingError(f"{path} holds no passage with a question that its text answers.")

@@ -73,6 +73,8 @@ class ChatStep(nn.Module):
     registered part: what is trained, and what processes keep equal among them.
     """
 
+    fixed_shapes = True
+
     def __init__(self, backbone, adapter, keep: float = 0.0):
         super().__init__()
         self.adapter, self.keep = adapter, keep

@@ -110,7 +110,7 @@ def test_probes_over_all_columns(open_page, screenshots, tmp_path):
     assert "Tulip" in open(download.value.path(), encoding="utf-8").read()
 
     bad = tmp_path / "bad.csv"
-    bad.write_text("name,age\nx,3\n")
+    bad.write_text("name\nx\n")
     tab.set_input_files(PROBE_FILE, str(bad))
     tab.wait_for_selector("#probes-status .dm-warn")
     assert "question" in tab.inner_text("#probes-status")

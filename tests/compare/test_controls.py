@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from deltamem.compare.arms import PRESETS, start_session
+from deltamem.compare.arms import PRESETS, make_arm, start_session
 from deltamem.compare.controls import CONTROLS, apply, shuffled
 from deltamem.compare.errors import ArmError
 from deltamem.runtime import Session
@@ -91,3 +91,33 @@ def test_controls_need_a_memory(model):
     for control in CONTROLS:
         with pytest.raises(ArmError, match="needs a memory"):
             apply(Session(model, memory=False), control, OTHER, [0])
+
+
+@pytest.mark.parametrize("context", ["none", "recent", "rag", "full"])
+def test_with_all_layers_off_a_memory_is_the_base_model(model, history, context):
+    for question in ("Who?", "What does the dog called Rex like?"):
+        with_memory, off, base = (
+            start_session(model, make_arm(memory, context, **settings), history).ask(question, max_new_tokens=8)
+            for memory, settings in (
+                (True, {}),
+                (True, {"control": "layers-off", "layers_off": range(4)}),
+                (False, {}),
+            )
+        )
+        assert off == base != with_memory
+
+
+def test_a_zero_state_is_zero_to_the_bit_and_later_writes_count(told):
+    apply(told, "zero")
+    assert told.snapshots[-1].states.tobytes() == bytes(told.snapshots[-1].states.nbytes)
+    told.ask("Who?", max_new_tokens=2)
+    assert told.snapshots[-1].states.any(), "only the history is taken away"
+
+
+def test_frozen_from_the_start_of_the_questions_on(model, history):
+    frozen = start_session(model, make_arm(True, "none", control="frozen"), history)
+    free = start_session(model, make_arm(True, "none"), history)
+    for session in (frozen, free):
+        session.ask("Who?", max_new_tokens=4)
+    assert frozen.stats()["written_tokens"] == frozen.stats()["history_written_tokens"] > 0
+    assert free.stats()["written_tokens"] > free.stats()["history_written_tokens"]

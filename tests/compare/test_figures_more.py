@@ -295,7 +295,7 @@ def test_probe_bars_end_where_their_numbers_say():
 def test_the_report_lists_everything_there_is():
     first, second = snapshot(label="history"), snapshot(label="turn 1", seed=1)
     loud = snapshot(label="turn 1", size=3.0)
-    pictures = report_figures(SOURCE, [first, second], trace(), [probe("Base")], scale_of=[loud])
+    pictures = report_figures(SOURCE, [first, second], [trace()], [probe("Base")], scale_of=[loud])
     names = [name for name, title, figure, rows in pictures]
     assert len(set(names)) == len(names) == 9
     assert [name.split("-")[0] for name in names] == [

@@ -162,11 +162,14 @@ def test_scores_and_summary():
     assert results.table()[0] == ["#", "Question", "Accepted answers", "δ-mem"]
 
 
-def test_the_interval_is_the_bootstraps():
-    values = [1.0] * 60 + [0.0] * 40
+def test_intervals():
+    assert interval([1.0] * 60 + [0.0] * 40) == pytest.approx((0.6, 0.5020, 0.6906), abs=1e-4)  # Wilson's
+    assert interval([0.0] * 5) == pytest.approx((0, 0, 0.4345), abs=1e-4), "five misses do not prove that none hits"
+    assert interval([1.0] * 5) == pytest.approx((1, 0.5655, 1), abs=1e-4)
+    values = [0.9] * 60 + [0.1] * 40  # the bootstrap's
     mean, low, high = interval(values)
-    assert mean == 0.6 and low == pytest.approx(0.6 - 1.96 * 0.049, abs=0.01) and high == pytest.approx(0.696, abs=0.01)
-    assert interval(values) == interval(values) and interval([1.0] * 5) == (1.0, 1.0, 1.0)
+    assert mean == pytest.approx(0.58) and (low, high) == pytest.approx((0.58 - 0.0768, 0.58 + 0.0768), abs=0.01)
+    assert interval(values) == interval(values) and interval([0.5] * 5) == (0.5, 0.5, 0.5)
     assert all(math.isnan(value) for value in interval([]))
 
 

@@ -82,7 +82,7 @@ def test_everything_is_in_it(made):
     assert all({f"{stem}.png", f"{stem}.svg", f"{stem}.csv"} <= names for stem in figures)
     assert "figures/probes" in figures and not any("/base" in stem for stem in figures)
     assert sum("/memory-MSW-other-" in stem for stem in figures) == 1, "a control's figure is its states"
-    assert {"figures/memory-tokens-turn-1", "figures/memory-norms"} <= figures
+    assert {"figures/memory-tokens-history", "figures/memory-tokens-turn-1", "figures/memory-norms"} <= figures
     states = list(csv.reader(io.StringIO((target / "data/memory-states.csv").read_text())))
     assert len(states) == 1 + 2 * 4 * 1 * 4 and states[0] == [
         "step",

@@ -1,5 +1,8 @@
 """Retrieval: passages that share words with the question, in the order of the conversation."""
 
+import subprocess
+import sys
+
 import pytest
 
 from deltamem.compare.retrieval import PASSAGE_CHARACTERS, quote, retrieve, split_text
@@ -67,3 +70,28 @@ def test_cuts_fall_at_the_strongest_break():
 def test_every_quoted_line_is_marked():
     block = quote(["user: one\n\ntwo\rthree", "assistant: four"])
     assert block == "Context:\n> user: one\n> two\n> three\n> assistant: four\n\nQuestion:\n"
+
+
+def test_jax_is_left_alone(tmp_path):
+    (tmp_path / "jax").mkdir()
+    (tmp_path / "jax" / "__init__.py").write_text("raise SystemExit('imported')")
+    program = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import deltamem.compare.retrieval; import jax"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stderr.strip() == "imported", "only the program's own import reaches it"
+    program = program.replace("; import jax", "; assert 'jax' not in sys.modules")
+    assert subprocess.run([sys.executable, "-c", program]).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("Jose\u0301?", "His name is José."),
+        ("ＴＵＬＩＰ", "The boat is Tulip."),
+        ("straße", "STRASSE"),
+        ("犬の名前", "私の犬はレックス"),
+        ("หมา", "หมาของฉันชื่อเร็กซ์"),
+    ],
+)
+def test_letters_count_however_they_are_encoded(query, said):
+    other = {"role": "user", "content": "Nothing of the kind, 123."}
+    assert retrieve(query, [other, {"role": "user", "content": said}, other], 1) == [f"user: {said}"]

@@ -3,8 +3,7 @@
     python -m tests.reliability.load --users 20        # the demo model on this machine
 
 Each user has a page, asks at the same moment and reads the answer as it comes. Afterwards the same users ask once
-more, for the memory; then as many more as the queue does not take. How many are too many for a GPU is counted by
-tests/reliability/crowd.py, without HTTP.
+more, for the memory that the server takes. How many are too many for a GPU is counted by crowd.py, without HTTP.
 """
 
 import argparse
@@ -96,7 +95,6 @@ def main():
     parser.add_argument("--base", default="demo")
     parser.add_argument("--users", type=int, default=20)
     parser.add_argument("--tokens", type=int, default=16, help="of an answer")
-    parser.add_argument("--more", type=int, default=100, help="users that come when the queue is full")
     parser.add_argument("--app", default="", help="more options for app.py, in one argument")
     options = parser.parse_args()
     with served_model("--base", options.base, *options.app.split()) as page, ExitStack() as held:
@@ -108,8 +106,6 @@ def main():
         for batch in ("first batch", "second batch"):
             print(report(batch, at_once(users, index, "What is the name of my boat?", options.tokens)), flush=True)
             print(f"  memory afterwards: {page.memory / 2**20:.0f} MiB, at most {page.peak / 2**20:.0f}", flush=True)
-        crowd = visitors(held, page, config, options.more)
-        print(report(f"{options.more} more at once", at_once(crowd, index, "And mine?", 8)))
         print(report("one afterwards", at_once(users[:1], index, "Still there?", 8)))
 
 

@@ -56,21 +56,20 @@ def served_model(*options):
 
     def read():
         for line in process.stdout:
+            said.append(line)
             lines.put(line)
         lines.put(None)
 
-    threading.Thread(target=read, daemon=True).start()
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
     try:
-        while not (said and said[-1].startswith("δ-mem playground:")):
-            line = lines.get(timeout=START_S)
-            assert line is not None, "app.py ended before it was ready: " + "".join(said)
-            said.append(line)
-        yield Served(said[-1].split()[-1].rstrip("/"), process.pid)
+        while not (line := lines.get(timeout=START_S) or "").startswith("δ-mem playground:"):
+            assert line, "app.py ended before it was ready: " + "".join(said)
+        yield Served(line.split()[-1].rstrip("/"), process.pid)
     finally:
         process.terminate()
         process.wait(timeout=60)
-        while (line := lines.get(timeout=60)) is not None:
-            said.append(line)
+        reader.join(60)
         # Gradio logs its own refusals with tracebacks; none may pass through the project's code.
         ours = [text for text in "".join(said).split("Traceback")[1:] if f'File "{ROOT}' in text]
         assert not ours, ours[0]

@@ -12,12 +12,13 @@ import pytest
 from deltamem.compare.arms import PRESETS, make_session
 from deltamem.transcripts import Transcript
 from tests.reliability.files import meaning
+from tests.reliability.stopping import page_of
 from tests.reliability.subjects import HISTORY
 from ui.background import Stopped
 from ui.history import write
 from ui.registry import Gone, Registry
 from ui.talk import talk
-from ui.workspace import Busy, Workspace
+from ui.workspace import Busy
 
 LONG = {"max_new_tokens": 2000}
 
@@ -75,14 +76,6 @@ def test_stopping_before_the_first_word_undoes_both(session, passes):
     events.close()
     assert meaning(session) == before and len(passes) == begun > 1
     assert session.ask("And the sea?", max_new_tokens=3) is not None
-
-
-def page_of(model, keys):
-    page = Workspace(model)
-    page.arms = {key: page.new_column(PRESETS[key]) for key in keys}
-    for _ in write(page, Transcript(HISTORY, "test")):
-        pass
-    return page
 
 
 def answered(page, count):

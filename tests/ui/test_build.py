@@ -31,6 +31,18 @@ def test_no_button_is_dead(model):
     assert dead == []
 
 
+@pytest.mark.parametrize(
+    ("button", "note"),
+    [("ask-send", "ask-note"), ("history-write", "history-status"), ("arms-chosen", "arms-status")],
+)
+def test_whoever_waits_is_told_their_place(model, button, note):
+    """What may wait for other visitors shows its place in Gradio's queue, where its sentences stand."""
+    config = build_page(model).get_config_file()
+    ids = {one["props"].get("elem_id"): one["id"] for one in config["components"]}
+    event = next(one for one in config["dependencies"] if any(place == ids[button] for place, _ in one["targets"]))
+    assert (event["show_progress"], event["show_progress_on"]) == ("minimal", [ids[note]])
+
+
 def test_emptied_settings_count_as_they_were_at_first():
     assert sampling_of(None, None, None, None) == {
         "max_new_tokens": 96,

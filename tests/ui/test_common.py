@@ -4,7 +4,7 @@ import gradio as gr
 import pytest
 from gradio_client import Client
 
-from ui.actions.common import Refused, excused, excused_steps
+from ui.actions.common import Refused, excused, excused_steps, sentence
 from ui.registry import Gone
 
 ERRORS = {"gone": Gone("The page has gone."), "swept": FileNotFoundError("figure.png"), "refused": Refused("No.")}
@@ -39,3 +39,13 @@ def test_an_error_changes_no_output(client, name, kind):
     found = client.predict(kind, api_name=f"/{name}")
     for value in found if isinstance(found, tuple) else (found,):
         assert value["__type__"] == "update" and "value" not in value
+
+
+def test_a_library_s_message_becomes_a_sentence():
+    for said, shown in (
+        ("cannot read the file", "Cannot read the file"),
+        ("δ-mem is off", "δ-mem is off"),
+        ("delta_mem_config.json is missing", "delta_mem_config.json is missing"),
+    ):
+        assert sentence(Refused(said)) == shown
+    assert "RuntimeError" in sentence(RuntimeError("secret")) and "secret" not in sentence(RuntimeError("secret"))

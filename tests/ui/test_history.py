@@ -3,11 +3,13 @@
 import numpy as np
 import pytest
 
+from deltamem.compare.probes import Probe
 from deltamem.runtime.errors import SessionError
 from deltamem.transcripts import Transcript
 from ui.arms import choose
 from ui.background import Stopped, in_background
 from ui.history import count_tokens, write, written_tokens
+from ui.probing import probe
 from ui.talk import talk
 
 CHAT = [
@@ -110,7 +112,7 @@ def test_after_a_turn_every_memory_is_written_by_itself(workspace):
     assert [column.session.history for column in workspace.arms.values()] == [CHAT, CHAT]
 
 
-def test_a_column_without_room_for_the_history_sits_out(workspace):
+def test_a_column_without_room_for_the_history_sits_out(workspace, monkeypatch):
     run(choose(workspace, ["base-full", "memory"]))
     run(write(workspace, transcript(150)))
     full = workspace.arms["base-full"]
@@ -120,6 +122,12 @@ def test_a_column_without_room_for_the_history_sits_out(workspace):
     assert full.chat == [{"role": "user", "content": "hello"}, {"role": "assistant", "content": ""}]
     assert "sits out" in full.failure and full.session.messages == []
     assert workspace.turns[0].kept == {"memory"}
+    asked = []
+    monkeypatch.setattr(
+        workspace.device, "run", lambda job, sessions, *_: asked.append(len(sessions)) or (step for step in ())
+    )
+    run(probe(workspace, [Probe("Who?", ("Rex",))], False, [], 2))
+    assert asked == [1], "it knows nothing of the history, so its answers would say nothing"
     workspace.reset()
     assert workspace.arms["base-full"].failure is None
 

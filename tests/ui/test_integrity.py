@@ -25,11 +25,11 @@ def test_adapters_once_and_columns_after_every_step(workspace, monkeypatch):
         pass
     assert len(checks.of(workspace)) == 3
     assert badge(found).startswith('<details class="dm-integrity dm-fine">')
-    assert "none wrong" in badge(found)
+    assert "passed" in badge(found)
 
 
 def test_something_wrong_is_loud_and_unfolded():
     found = {"memory": Findings([Finding("State", "fine"), Finding("Written", "<b>nothing</b>", False)])}
     text = badge(found)
-    assert "open" in text and 'role="alert"' in text and "1 of 2 findings wrong" in text
+    assert "open" in text and 'role="alert"' in text and "1 of 2 checks failed" in text
     assert "<b>" not in text

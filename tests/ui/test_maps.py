@@ -121,9 +121,13 @@ def test_alternative_texts_and_tables_come_with_each_figure(talked):
 def test_compared_with_any_step_and_any_column(talked):
     other = Column(PRESETS["memory-rag"], Session(talked.model, adapter="TSW"))
     other.session.preload("Something else.")
+    alone = Maps(talked, Place("memory", 2)).shown("atlas", LIGHT)[1]
+    talked.arms["other"] = other
+    beside = Maps(talked, Place("memory", 2)).shown("atlas", LIGHT)[1]
+    assert "state only" in beside and "state only" not in alone, "among several, a figure names its column"
     wide = Column(PRESETS["memory-full"], Session(talked.model, adapter="MSW"))
     wide.session.preload("Something else.")
-    talked.arms |= {"other": other, "wide": wide}
+    talked.arms["wide"] = wide
     maps = Maps(talked, Place("memory", 2))
     values = [value for _, value in maps.others()]
     assert values == ["", "memory/history", "memory/turn 1", "memory/turn 2", "other/history", "wide/history"]

@@ -12,7 +12,7 @@ from ..background import Stopped
 from ..panels import arms as view
 from ..panels import columns as columns_view
 from ..workspace import MOST, Workspace
-from .common import MODEL, NOW, READ, Page, Refused, excused, guarded
+from .common import NOW, READ, Page, Refused, excused, guarded, queued
 
 
 def wire(page: Page) -> list:
@@ -90,6 +90,10 @@ def wire(page: Page) -> list:
     if panel.fetch.visible:  # a hidden button's event can still be sent: without it there is nothing to send
         panel.fetch.click(fetch, [page.key, panel.place], {panel.own_status, panel.adapter, panel.place}, **READ)
     return [
-        panel.chosen.input(chosen, [page.key, panel.chosen, panel.replay], {panel.status, *outputs}, **MODEL),
-        panel.add.click(add, [page.key, panel.replay, *panel.settings], {panel.own_status, *outputs}, **MODEL),
+        panel.chosen.input(
+            chosen, [page.key, panel.chosen, panel.replay], {panel.status, *outputs}, **queued(panel.status)
+        ),
+        panel.add.click(
+            add, [page.key, panel.replay, *panel.settings], {panel.own_status, *outputs}, **queued(panel.own_status)
+        ),
     ]

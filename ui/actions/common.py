@@ -35,6 +35,13 @@ DRAW = {"concurrency_id": "draw", "concurrency_limit": 2, "api_visibility": "pri
 CHECK = {"concurrency_id": "check", "concurrency_limit": 2, "api_visibility": "private", "show_progress": "hidden"}
 PROBE = {"concurrency_id": "probe", "concurrency_limit": 2, "api_visibility": "private", "show_progress": "hidden"}
 NOW = {"concurrency_limit": None, "api_visibility": "private", "show_progress": "hidden"}
+# The last input tells whether the page is dark now: only the browser knows.
+SCHEME = "(...values) => [...values.slice(0, -1), document.body.classList.contains('dark')]"
+
+
+def queued(note: gr.HTML) -> dict:
+    """As MODEL; until it is its turn, the event's place in the queue stands in `note`."""
+    return MODEL | {"show_progress": "minimal", "show_progress_on": note}
 
 
 class Refused(Exception):
@@ -64,10 +71,16 @@ class Page:
 def sentence(error: Exception) -> str:
     """What the user is told of an error. The unexpected ones go to the log with their traceback."""
     if isinstance(error, EXPECTED):
-        return str(error)
+        return _capital(str(error))
     logging.getLogger("deltamem.ui").error("unexpected error", exc_info=error)
     kind = type(error).__name__
     return f"Something went wrong inside the playground ({kind}); nothing was changed, and its log says more."
+
+
+def _capital(text: str) -> str:
+    """A library's message as a sentence: "cannot read …" becomes "Cannot read …", names stay as they are."""
+    first = text.partition(" ")[0]
+    return text[0].upper() + text[1:] if first.isascii() and first.isalpha() and first.islower() else text
 
 
 def guarded(note: gr.HTML, rest: Callable[[], dict] | None = None):

@@ -14,12 +14,10 @@ from ..maps import TABS, Maps, NoFigure, Place
 from ..panels import columns as columns_view
 from ..panels.memory import KINDS
 from ..talk import take_back
-from .common import DRAW, MODEL, Page, Refused, excused, excused_steps
+from .common import DRAW, MODEL, SCHEME, Page, Refused, excused, excused_steps
 from .keeping import PRESS
 
 MEASURED = ("tokens", "influence")  # tabs whose figures need the step's trace
-# The last input tells whether the page is dark now: only the browser knows.
-SCHEME = "(...values) => [...values.slice(0, -1), document.body.classList.contains('dark')]"
 
 
 def wire_undo(page: Page) -> list:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import gradio as gr
 
-from deltamem.compare.figures import png, probe_chart
-from deltamem.compare.probes import plant, probes_from_rows, read_probes
+from deltamem.compare.figures import DARK, LIGHT, png, probe_chart, svg
+from deltamem.compare.probes import ProbeResults, plant, probes_from_rows, read_probes
 from deltamem.transcripts import Transcript
 
 from .. import words
@@ -17,7 +17,7 @@ from ..gallery import Example
 from ..panels import probes as view
 from ..panels.ask import sampling_of
 from ..probing import probe
-from .common import NOW, PROBE, READ, Page, excused, guarded, other_messages, remove
+from .common import NOW, PROBE, READ, SCHEME, Page, excused, guarded, other_messages, remove
 from .remembering import bars, ready, show, transcript_parts
 
 
@@ -56,7 +56,8 @@ def wire(page: Page, examples: list[Example]) -> None:
         yield {panel.table: view.rows(found), panel.status: words.note(said, "good")}
 
     @guarded(panel.status, lambda: idle(panel))
-    def run(key, table, controls, limit, other, _max_tokens, *sampling):
+    def run(key, table, controls, limit, other, _max_tokens, *values):
+        *sampling, dark = values
         workspace = page.registry.get(key)
         with workspace.probing.claim():
             found = probes_from_rows(table)
@@ -69,9 +70,9 @@ def wire(page: Page, examples: list[Example]) -> None:
                     probe(workspace, found, controls, spoilt, int(limit or view.ANSWER_LIMIT), **drawn)
                 ) as steps:
                     results = yield from _running(panel, steps)
-                status = words.note("Done." if results.complete else "Stopped: what was finished is shown.", "good")
+                status = words.note(told(results), "good")
                 workspace.results = results
-                yield {panel.status: words.note("Drawing…"), **_files(page, workspace)}
+                yield {panel.status: words.note("Drawing…"), **_files(page, workspace, dark)}
             except Stopped:
                 status = words.note("Cancelled before the first probe was answered by every column.")
         yield {panel.status: status, **idle(panel)}
@@ -87,13 +88,19 @@ def wire(page: Page, examples: list[Example]) -> None:
     panel.clear.click(lambda: view.rows([]), None, panel.table, **NOW)
     planted = [page.key, panel.facts, panel.distractors, panel.distance, panel.seed]
     panel.plant.click(plant_facts, planted, both | transcript_parts(page), **READ)
-    inputs = [page.key, panel.table, panel.controls, panel.limit, ask.other, *ask.sampling]
-    panel.run.click(run, inputs, {panel.status, panel.run, panel.cancel, *panel.shown}, **PROBE)
+    inputs = [page.key, panel.table, panel.controls, panel.limit, ask.other, *ask.sampling, page.memory.dark]
+    panel.run.click(run, inputs, {panel.status, panel.run, panel.cancel, *panel.shown}, js=SCHEME, **PROBE)
     panel.cancel.click(cancel, page.key, panel.cancel, **NOW)
 
 
 def idle(panel) -> dict:
     return {panel.run: gr.Button(interactive=True), panel.cancel: gr.Button(interactive=False)}
+
+
+def told(results: ProbeResults) -> str:
+    """What the run came to."""
+    asked = f"{words.many(results.asked, 'probe')} asked of {words.many(len(results.titles), 'column')}."
+    return f"Done: {asked}" if results.complete else f"Stopped: {asked}"
 
 
 def _running(panel, steps):
@@ -108,13 +115,19 @@ def _running(panel, steps):
     return found[0]
 
 
-def _files(page: Page, workspace) -> dict:
-    """The results as the panel shows them, their files in the workspace's folder."""
+def _files(page: Page, workspace, dark: bool) -> dict:
+    """The results as the panel shows them, their files in the workspace's folder. Files for papers are light."""
     results, folder = workspace.results, workspace.folder
     caption = f"{page.model.name} · answers of at most {results.settings['max_new_tokens']} tokens."
-    chart = folder / "delta-mem-probes.png"
-    chart.write_bytes(png(probe_chart(results.bars(), caption).figure))
-    answers, summary = folder / "delta-mem-probe-answers.csv", folder / "delta-mem-probe-summary.csv"
-    answers.write_text(results.to_csv(), encoding="utf-8")
-    summary.write_text(results.summary_csv(), encoding="utf-8")
-    return view.draw(page.probes, results, str(chart), str(answers), str(summary))
+    light = probe_chart(results.bars(), caption, LIGHT).figure
+    files = {
+        "answers.csv": results.to_csv().encode(),
+        "summary.csv": results.summary_csv().encode(),
+        "chart.png": png(light),
+        "chart.svg": svg(light),
+    }
+    for name, content in files.items():
+        (folder / f"delta-mem-probes-{name}").write_bytes(content)
+    shown = folder / "probes-shown.png"
+    shown.write_bytes(png(probe_chart(results.bars(), caption, DARK).figure) if dark else files["chart.png"])
+    return view.draw(page.probes, results, str(shown), [str(folder / f"delta-mem-probes-{name}") for name in files])

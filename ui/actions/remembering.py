@@ -21,7 +21,7 @@ from ..panels import columns as columns_view
 from ..panels import history as view
 from ..panels import probes as probes_view
 from ..workspace import Workspace
-from .common import MODEL, NOW, READ, Page, Refused, excused, guarded, remove
+from .common import NOW, READ, Page, Refused, excused, guarded, queued, remove
 
 
 def wire(page: Page) -> list:
@@ -88,7 +88,7 @@ def wire(page: Page) -> list:
         button.click(example(one), [page.key, page.probes.table], taken, **READ)
     panel.cancel.click(cancel, page.key, panel.cancel, **NOW)
     outputs = {panel.status, panel.write, panel.cancel, *columns.shown}
-    return [panel.write.click(write_history, page.key, outputs, **MODEL)]
+    return [panel.write.click(write_history, page.key, outputs, **queued(panel.status))]
 
 
 def transcript_parts(page: Page) -> set:

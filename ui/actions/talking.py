@@ -12,7 +12,7 @@ from .. import words
 from ..panels import columns as view
 from ..panels.ask import sampling_of
 from ..talk import take_back, talk
-from .common import MODEL, NOW, Page, Refused, excused, guarded
+from .common import MODEL, NOW, Page, Refused, excused, guarded, queued
 
 FRAME_S = 0.06  # between two updates of the columns: faster than one can read, slower than tokens come on a GPU
 
@@ -74,10 +74,13 @@ def wire(page: Page) -> list:
     outputs, sampling = panel.outputs, page.ask.sampling
     inputs = [page.key, panel.text, *sampling]
     asked = [
-        panel.send.click(ask, inputs, outputs, **MODEL),
-        panel.text.submit(ask, inputs, outputs, **MODEL),
-        panel.retry.click(retry, [page.key, *sampling], outputs, **MODEL),
-        *(button.click(ask_example, [page.key, button, *sampling], outputs, **MODEL) for button in panel.questions),
+        panel.send.click(ask, inputs, outputs, **queued(panel.note)),
+        panel.text.submit(ask, inputs, outputs, **queued(panel.note)),
+        panel.retry.click(retry, [page.key, *sampling], outputs, **queued(panel.note)),
+        *(
+            button.click(ask_example, [page.key, button, *sampling], outputs, **queued(panel.note))
+            for button in panel.questions
+        ),
     ]
     for event in asked:
         event.then(give_back, [page.key, panel.text], panel.text, **NOW)

@@ -17,11 +17,11 @@ def badge(found: Found) -> str:
     groups = "".join(_group(name, findings) for name, findings in found.items())
     if wrong:
         first = f"{wrong[0][0]}: {wrong[0][1].label}: {wrong[0][1].value}"
-        title = f"Integrity: {len(wrong)} of {words.many(lines, 'finding')} wrong. {first}"
+        title = f"Integrity: {len(wrong)} of {words.many(lines, 'check')} failed. {first}"
         summary = f"<summary>✗ {escape(title)}</summary>"
         return f'<details class="dm-integrity dm-bad" open role="alert">{summary}<div>{groups}</div></details>'
     return (
-        f'<details class="dm-integrity dm-fine"><summary>✓ Integrity: {words.many(lines, "finding")}, none wrong'
+        f'<details class="dm-integrity dm-fine"><summary>✓ Integrity: {words.many(lines, "check")} passed'
         f"</summary><div>{groups}</div></details>"
     )
 

@@ -14,6 +14,12 @@ from .. import words
 from .header import step
 
 HEADERS = ["Question", "Accepted answers"]
+FILES = {
+    "csv": "Every answer as CSV",
+    "summary-csv": "Summary as CSV",
+    "chart-png": "Chart as PNG",
+    "chart-svg": "Chart as SVG",
+}
 ROWS = 4  # empty rows that a table is given, to type into
 ANSWER_LIMIT = 24
 NOTHING = (
@@ -21,8 +27,8 @@ NOTHING = (
     "scored by exact match, by whether it contains the answer, and by token F1.</div>"
 )
 METRICS = {
-    "exact": ("Exact match", "the answer is the accepted one, but for case, articles and punctuation"),
     "contains": ("Contains", "the accepted answer stands somewhere in it"),
+    "exact": ("Exact match", "the answer is the accepted one, but for case, articles and punctuation"),
     "f1": ("Token F1", "how far its words and those of the accepted answer are the same"),
 }
 
@@ -47,13 +53,12 @@ class ProbesPanel:
     chart: gr.Image
     answers: gr.HTML
     downloads: gr.Row
-    csv: gr.DownloadButton
-    summary_csv: gr.DownloadButton
+    files: list[gr.DownloadButton]
 
     @property
     def shown(self) -> set:
         """What `draw` draws."""
-        return {self.results, self.chart, self.answers, self.downloads, self.csv, self.summary_csv}
+        return {self.results, self.chart, self.answers, self.downloads, *self.files}
 
 
 def probes_panel() -> ProbesPanel:
@@ -124,19 +129,19 @@ def probes_panel() -> ProbesPanel:
             type="filepath",
             interactive=False,
             visible=False,
-            buttons=["download", "fullscreen"],
+            buttons=["fullscreen"],
             elem_id="probes-chart",
-            elem_classes="dm-map",
+            elem_classes="dm-map dm-broad",
         )
         answers = gr.HTML("", elem_id="probes-answers")
         with gr.Row(visible=False, elem_classes="dm-buttons") as downloads:
-            csv = gr.DownloadButton("Every answer as CSV", size="sm", scale=0, min_width=180, elem_id="probes-csv")
-            summary_csv = gr.DownloadButton(
-                "Summary as CSV", size="sm", scale=0, min_width=150, elem_id="probes-summary-csv"
-            )
+            files = [
+                gr.DownloadButton(label, size="sm", scale=0, min_width=150, elem_id=f"probes-{name}")
+                for name, label in FILES.items()
+            ]
     return ProbesPanel(
         table, file, example, clear, facts, distractors, distance, seed, plant, controls, limit, run, cancel, status,
-        results, chart, answers, downloads, csv, summary_csv,
+        results, chart, answers, downloads, files,
     )  # fmt: skip
 
 
@@ -146,15 +151,14 @@ def rows(probes: list) -> list[list[str]]:
     return [*filled, *[["", ""] for _ in range(max(ROWS - len(filled), 1))]]
 
 
-def draw(panel: ProbesPanel, results: ProbeResults, chart: str, csv: str, summary_csv: str) -> dict:
-    """Results in numbers and words. chart, csv, summary_csv: paths of their files."""
+def draw(panel: ProbesPanel, results: ProbeResults, chart: str, files: list[str]) -> dict:
+    """Results in numbers and words. chart: path of the picture to show; files: paths for download, in FILES' order."""
     return {
         panel.results: _summary(results),
         panel.chart: gr.Image(value=chart, visible=True),
         panel.answers: _answers(results),
         panel.downloads: gr.Row(visible=True),
-        panel.csv: gr.DownloadButton(value=csv),
-        panel.summary_csv: gr.DownloadButton(value=summary_csv),
+        **{button: gr.DownloadButton(value=path) for button, path in zip(panel.files, files, strict=True)},
     }
 
 
@@ -164,19 +168,22 @@ def _summary(results: ProbeResults) -> str:
     )
     lines = []
     for row in results.summary():
-        cells = "".join(
-            f"<td><b>{row[name]:.0%}</b> <small>{row[f'{name}_low']:.0%}–{row[f'{name}_high']:.0%}</small></td>"
-            for name in METRICS
-        )
+        cells = "".join(f"<td><b>{row[name]:.0%}</b> {_interval(row, name)}</td>" for name in METRICS)
         lines.append(f'<tr><th scope="row">{escape(row["arm"])}</th>{cells}</tr>')
     asked = words.many(results.asked, "probe")
     note = "" if results.complete else f" Stopped after {asked} of {len(results.probes):,}."
     return (
-        f'<p class="dm-faint">Means over {asked}, with 95% intervals.{note}</p>'
+        f'<p class="dm-faint">Means over {asked}, with 95% intervals where answers differ in score.{note}</p>'
         '<div class="dm-table dm-wide" tabindex="0" role="region" aria-label="Results of the probes">'
         '<table><thead><tr><th scope="col">Column</th>'
         f"{titles}</tr></thead><tbody>{''.join(lines)}</tbody></table></div>"
     )
+
+
+def _interval(row: dict, name: str) -> str:
+    """The interval's ends; nothing when all answers score the same, of which resampling cannot tell how sure it is."""
+    low, high = row[f"{name}_low"], row[f"{name}_high"]
+    return f"<small>{low:.0%}–{high:.0%}</small>" if low < high else ""
 
 
 def _answers(results: ProbeResults) -> str:

@@ -18,15 +18,16 @@ from .tokens import Trace, token_text
 def report_figures(
     source: Source,
     snapshots: Sequence[Snapshot],
-    trace: Trace | None = None,
+    traces: Sequence[Trace] = (),
     probes: Sequence[dict] | None = None,
     scale_of: Sequence[Snapshot] | None = None,
 ) -> list[Picture]:
     """(name, title, matplotlib Figure, rows) of everything a session has to show, in the order of a report.
 
-    source: for the captions. snapshots: a session's, oldest first; may be empty (an arm without memory). trace: of
-    one step. probes: results as `probe_chart` takes them. scale_of: snapshots of all arms, for one scale in all their
-    figures; by default the session's own. rows hold the figure's numbers, the header first: see `csv_text`.
+    source: for the captions. snapshots: a session's, oldest first; may be empty (an arm without memory). traces:
+    of some of its steps. probes: results as `probe_chart` takes them. scale_of: snapshots of all arms, for one scale
+    in all their figures; by default the session's own. rows hold the figure's numbers, the header first: see
+    `csv_text`.
     """
     pictures = []
     if snapshots:
@@ -41,7 +42,7 @@ def report_figures(
         pictures.append(gate_map(last, source))
         pictures.append(norm_map(snapshots, source, sizes))
         pictures.append(spectrum(last, source, sizes))
-    if trace is not None:
+    for trace in traces:
         pictures += [token_text(trace, source), influence_map(trace, source)]
     if probes:
         pictures.append(probe_chart(probes, f"{source.caption('')}."))

@@ -10,6 +10,7 @@ from deltamem.compare.tables import csv_text
 METRICS = {"exact": exact_match, "contains": contains, "f1": token_f1}
 TITLES = {"contains": "contains an accepted answer", "exact": "is an accepted answer", "f1": "token F1"}
 RESAMPLES = 10_000
+Z = 1.959964  # of the normal distribution, 95% lies within ± this
 
 
 @dataclass(frozen=True)
@@ -60,9 +61,7 @@ class ProbeResults:
     def summary(self, seed=0):
         """Per arm: a dict of "key", "arm", "n" and, per metric, its mean with the ends of its 95% interval.
 
-        Keys: exact, exact_low, exact_high, contains …, f1 …; NaN when nothing was asked. The intervals come from
-        10,000 bootstrap resamples of the probes. They say nothing when all answers score the same: then they have no
-        width.
+        Keys: exact, exact_low, exact_high, contains …, f1 …; NaN when nothing was asked. See interval().
         """
         rows = []
         for key, title in self.titles.items():
@@ -122,10 +121,19 @@ class ProbeResults:
 
 
 def interval(values, seed=0):
-    """(mean, low, high): the percentile bootstrap's 95% interval of the mean. NaN for no values."""
+    """(mean, low, high): the mean with its 95% interval. NaN for no values.
+
+    Wilson's interval for a share, where all values are 0 or 1: it has a width also when all are the same, as with the
+    few probes that people write. Else the percentile bootstrap's, of 10,000 resamples.
+    """
     values = np.asarray(values, float)
     if not values.size:
         return (float("nan"),) * 3
+    if np.isin(values, (0, 1)).all():
+        share, count = float(values.mean()), values.size
+        middle = (share + Z**2 / (2 * count)) / (1 + Z**2 / count)
+        reach = Z / (1 + Z**2 / count) * (share * (1 - share) / count + Z**2 / (4 * count**2)) ** 0.5
+        return share, max(middle - reach, 0.0), min(middle + reach, 1.0)
     drawn = np.random.default_rng(seed).integers(values.size, size=(RESAMPLES, values.size))
     low, high = np.quantile(values[drawn].mean(axis=1), [0.025, 0.975])
     return float(values.mean()), float(low), float(high)

@@ -110,8 +110,8 @@ def _pictures(arms, sessions, probes, model, files, progress):
     for arm in remembering:
         session = sessions[arm.key]
         source = Source(model.name, session.adapter, arm.title)
-        trace = session.trace() if not arm.control and _ran(session) else None
-        pictures = report_figures(source, session.snapshots, trace, scale_of=everything)
+        traces = [] if arm.control else [session.trace(label) for label in _steps(session)]
+        pictures = report_figures(source, session.snapshots, traces, scale_of=everything)
         drawn[arm.key] = pictures[:1] if arm.control else pictures  # of a spoilt memory its states say enough
         files[f"data/{arm.key}-states.csv"] = states_csv(session.snapshots).encode()
         files[f"data/{arm.key}-gates.csv"] = gates_csv(session.snapshots).encode()
@@ -130,9 +130,11 @@ def _pictures(arms, sessions, probes, model, files, progress):
     return named
 
 
-def _ran(session):
-    """Whether the session has a step that wrote or answered something."""
-    return bool(session.history or session.messages)
+def _steps(session):
+    """Labels of the steps that are shown token by token: the first history and the last turn, as far as there are."""
+    labels = [snapshot.label for snapshot in session.snapshots]
+    turns = [label for label in labels if label.startswith("turn")]
+    return [label for label in labels if label == "history"] + turns[-1:]
 
 
 def check_target(target):
