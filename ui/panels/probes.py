@@ -173,7 +173,7 @@ def _summary(results: ProbeResults) -> str:
     asked = words.many(results.asked, "probe")
     note = "" if results.complete else f" Stopped after {asked} of {len(results.probes):,}."
     return (
-        f'<p class="dm-faint">Means over {asked}, with 95% intervals where answers differ in score.{note}</p>'
+        f'<p class="dm-faint">Means over {asked}, with 95% intervals.{note}</p>'
         '<div class="dm-table dm-wide" tabindex="0" role="region" aria-label="Results of the probes">'
         '<table><thead><tr><th scope="col">Column</th>'
         f"{titles}</tr></thead><tbody>{''.join(lines)}</tbody></table></div>"
@@ -181,7 +181,7 @@ def _summary(results: ProbeResults) -> str:
 
 
 def _interval(row: dict, name: str) -> str:
-    """The interval's ends; nothing when all answers score the same, of which resampling cannot tell how sure it is."""
+    """The interval’s ends; nothing for one of no width, as for F1s that are all the same."""
     low, high = row[f"{name}_low"], row[f"{name}_high"]
     return f"<small>{low:.0%}–{high:.0%}</small>" if low < high else ""
 

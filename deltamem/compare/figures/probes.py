@@ -23,7 +23,7 @@ def probe_chart(results: Sequence[dict], caption: str, look: Look = LIGHT) -> Pi
     asked = many(counts[0], "question") if counts else "no questions"
     if len(counts) > 1:
         asked = f"{counts[0]:,} to {counts[-1]:,} questions"
-    text = [f"{caption} {asked[0].upper()}{asked[1:]} for each column; lines are 95% intervals, where scores differ."]
+    text = [f"{caption} {asked[0].upper()}{asked[1:]} for each column; lines are 95% intervals."]
     names = [wrap([arm], NAME * SMALL * 0.53 / 72 + 0.2) for arm in arms]
     left = 0.25 + 0.062 * max((len(line) for name in names for line in name.splitlines()), default=10)
     group = max(BAR * len(metrics), 0.19 * max((name.count("\n") + 1 for name in names), default=1))
@@ -53,7 +53,7 @@ def probe_chart(results: Sequence[dict], caption: str, look: Look = LIGHT) -> Pi
             label=row["metric"] if first else None,
         )
         words = f"{value:.0%}"
-        if low < high:  # answers that all score the same have an interval of no width, which says nothing
+        if low < high:  # one of no width, as for F1s that are all the same, says nothing
             axes.plot([low, high], [middle, middle], color=look.ink, lw=1, solid_capstyle="butt")
             axes.plot([low, high], [middle, middle], "|", color=look.ink, ms=4, mew=1)
             words += f"  [{low:.0%}, {high:.0%}]"
