@@ -18,46 +18,50 @@ from .naive import MemoryStep, check_inputs
 
 
 @triton.jit
-def _delta(
-    packed_ptr, state_ptr, weight_ptr, row, rows, H,
-    R: tl.constexpr, RP: tl.constexpr, STATES: tl.constexpr, D: tl.constexpr,
+def _steered(
+    x, lows, packed_ptr, state_ptr, scale_ptr, row, H: tl.constexpr, R: tl.constexpr, RP: tl.constexpr,
     NORMALIZE: tl.constexpr, COUPLED: tl.constexpr, UPDATE: tl.constexpr,
 ):  # fmt: skip
-    """The steer of the outputs `rows` [D] of a projection."""
-    index = tl.arange(0, RP)
-    delta = tl.zeros([D], tl.float32)
-    for state in tl.static_range(STATES):
+    """Both halves x of a head, steered by all states; lows: the weights [D / 2, RP] of both halves, state by state."""
+    first, second = tl.zeros_like(x[0]).to(tl.float32), tl.zeros_like(x[1]).to(tl.float32)
+    for state in tl.static_range(H):
         read = read_and_write(
             packed_ptr, state_ptr, packed_ptr, packed_ptr, row, state, False, False,
             H, R, RP, NORMALIZE, COUPLED, UPDATE,
         )  # fmt: skip
-        at = weight_ptr + rows[:, None] * (H * R) + state * R + index[None, :]
-        delta += tl.sum(tl.load(at, mask=(index < R)[None, :], other=0.0) * read[None, :], axis=1)
-    return delta
+        first += tl.sum(lows[2 * state] * read[None, :], axis=1)
+        second += tl.sum(lows[2 * state + 1] * read[None, :], axis=1)
+    scale = tl.load(scale_ptr + row)
+    first = tl.where(scale == 0.0, x[0], (x[0].to(tl.float32) + scale * first).to(x[0].dtype))
+    second = tl.where(scale == 0.0, x[1], (x[1].to(tl.float32) + scale * second).to(x[1].dtype))
+    return first, second
 
 
 @triton.jit
-def _norm(x, other, weight_ptr, place, partner, eps, D: tl.constexpr):
-    """A normed head and its partner elements, rounded where the models round."""
-    dtype = x.dtype
-    wide = x.to(tl.float32)
-    scale = tl.rsqrt(tl.sum(wide * wide, axis=0) / D + eps)
-    weight = tl.load(weight_ptr + place).to(tl.float32)
-    other_weight = tl.load(weight_ptr + partner).to(tl.float32)
-    x = (weight * (wide * scale).to(dtype).to(tl.float32)).to(dtype)
-    other = (other_weight * (other.to(tl.float32) * scale).to(dtype).to(tl.float32)).to(dtype)
-    return x, other
+def _normed(x, weights, eps, D: tl.constexpr):
+    """Both halves x of a head, normed and rounded where the models round."""
+    dtype = x[0].dtype
+    first, second = x[0].to(tl.float32), x[1].to(tl.float32)
+    scale = tl.rsqrt((tl.sum(first * first, axis=0) + tl.sum(second * second, axis=0)) / D + eps)
+    first = weights[0].to(tl.float32) * (first * scale).to(dtype).to(tl.float32)
+    second = weights[1].to(tl.float32) * (second * scale).to(dtype).to(tl.float32)
+    return first.to(dtype), second.to(dtype)
 
 
 @triton.jit
-def _turn(x, other, cos_ptr, sin_ptr, place, D: tl.constexpr):
-    """A turned head, rounded where the models round."""
-    dtype = x.dtype
-    cos, sin = tl.load(cos_ptr + place).to(tl.float32), tl.load(sin_ptr + place).to(tl.float32)
-    sign = tl.where(place < D // 2, -1.0, 1.0)
-    straight = (x.to(tl.float32) * cos).to(dtype).to(tl.float32)
-    across = (sign * other.to(tl.float32) * sin).to(dtype).to(tl.float32)
-    return (straight + across).to(dtype)
+def _turned(x, cos_ptr, sin_ptr, place, D: tl.constexpr):
+    """Both halves x of a head, turned and rounded where the models round."""
+    return (
+        _turned_half(x[0], -x[1].to(tl.float32), cos_ptr + place, sin_ptr + place),
+        _turned_half(x[1], x[0].to(tl.float32), cos_ptr + D // 2 + place, sin_ptr + D // 2 + place),
+    )
+
+
+@triton.jit
+def _turned_half(x, across, cos_at, sin_at):
+    straight = (x.to(tl.float32) * tl.load(cos_at).to(tl.float32)).to(x.dtype).to(tl.float32)
+    across = (across * tl.load(sin_at).to(tl.float32)).to(x.dtype).to(tl.float32)
+    return (straight + across).to(x.dtype)
 
 
 @triton.jit
@@ -69,44 +73,62 @@ def _inputs_kernel(
     STATES: tl.constexpr, R: tl.constexpr, RP: tl.constexpr, NORMALIZE: tl.constexpr, COUPLED: tl.constexpr,
     UPDATE: tl.constexpr, HAS_WRITE: tl.constexpr, STEERS: tl.constexpr, OVERLAP: tl.constexpr,
 ):  # fmt: skip
-    """A query head, a key and value head, or a state of one batch row, by the program's number in this order."""
+    """A query head, a key and value head, or a state of one batch row, by the program's number in this order.
+
+    Heads are worked on in two halves, which rotary positions turn against each other.
+    """
     let_next_begin(OVERLAP)
-    wait(OVERLAP)
     row, program = tl.program_id(0).to(tl.int64), tl.program_id(1)
-    place = tl.arange(0, D)
-    partner = (place + D // 2) % D
+    place = tl.arange(0, D // 2)
     cos_ptr += row * cos_b
     sin_ptr += row * sin_b
     packed_ptr += row * packed_b
     if program < HEADS:
-        at = q_ptr + row * q_b + program * D
-        x, other = tl.load(at + place), tl.load(at + partner)
+        # Weights may be asked for before the projections are done.
+        lows, norms = (), ()
         if STEERS:
-            scale = tl.load(scale_ptr + row)
-            delta = _delta(packed_ptr, state_ptr, weight_ptr, row, program * D + place, STATES,
-                           R, RP, STATES, D, NORMALIZE, COUPLED, UPDATE)  # fmt: skip
-            other_delta = _delta(packed_ptr, state_ptr, weight_ptr, row, program * D + partner, STATES,
-                                 R, RP, STATES, D, NORMALIZE, COUPLED, UPDATE)  # fmt: skip
-            x = tl.where(scale == 0.0, x, (x.to(tl.float32) + scale * delta).to(x.dtype))
-            other = tl.where(scale == 0.0, other, (other.to(tl.float32) + scale * other_delta).to(x.dtype))
+            index = tl.arange(0, RP)
+            at = weight_ptr + (program * D + place)[:, None] * (STATES * R) + index[None, :]
+            for state in tl.static_range(STATES):
+                for half in tl.static_range(2):
+                    shift = half * (D // 2) * STATES * R + state * R
+                    lows = lows + (tl.load(at + shift, mask=(index < R)[None, :], other=0.0),)
         if NORMED:
-            x, other = _norm(x, other, q_weight_ptr, place, partner, eps, D)
+            norms = tl.load(q_weight_ptr + place), tl.load(q_weight_ptr + D // 2 + place)
+        wait(OVERLAP)
+        at = q_ptr + row * q_b + program * D + place
+        x = tl.load(at), tl.load(at + D // 2)
+        if STEERS:
+            x = _steered(x, lows, packed_ptr, state_ptr, scale_ptr, row, STATES, R, RP, NORMALIZE, COUPLED, UPDATE)
+        if NORMED:
+            x = _normed(x, norms, eps, D)
         if TURNS:
-            x = _turn(x, other, cos_ptr, sin_ptr, place, D)
-        tl.store(out_ptr + (row * HEADS + program) * D + place, x)
+            x = _turned(x, cos_ptr, sin_ptr, place, D)
+        at = out_ptr + (row * HEADS + program) * D + place
+        tl.store(at, x[0])
+        tl.store(at + D // 2, x[1])
     elif program < HEADS + KV_HEADS:
         head = program - HEADS
-        slot = tl.load(places_ptr + row)
-        value = tl.load(v_ptr + row * v_b + head * D + place)
-        tl.store(values_ptr + row * values_b + head * values_h + slot * values_l + place, value)
-        at = k_ptr + row * k_b + head * D
-        x, other = tl.load(at + place), tl.load(at + partner)
+        norms = ()
         if NORMED:
-            x, other = _norm(x, other, k_weight_ptr, place, partner, eps, D)
+            norms = tl.load(k_weight_ptr + place), tl.load(k_weight_ptr + D // 2 + place)
+        wait(OVERLAP)
+        slot = tl.load(places_ptr + row)
+        at = values_ptr + row * values_b + head * values_h + slot * values_l + place
+        value = v_ptr + row * v_b + head * D + place
+        tl.store(at, tl.load(value))
+        tl.store(at + D // 2, tl.load(value + D // 2))
+        at = k_ptr + row * k_b + head * D + place
+        x = tl.load(at), tl.load(at + D // 2)
+        if NORMED:
+            x = _normed(x, norms, eps, D)
         if TURNS:
-            x = _turn(x, other, cos_ptr, sin_ptr, place, D)
-        tl.store(keys_ptr + row * keys_b + head * keys_h + slot * keys_l + place, x)
+            x = _turned(x, cos_ptr, sin_ptr, place, D)
+        at = keys_ptr + row * keys_b + head * keys_h + slot * keys_l + place
+        tl.store(at, x[0])
+        tl.store(at + D // 2, x[1])
     elif STATES > 0:
+        wait(OVERLAP)
         writes = True
         if HAS_WRITE:
             writes = tl.load(write_ptr + row) != 0
@@ -118,6 +140,11 @@ def fits_kernel(keys: Tensor, memory: MemoryStep | None) -> bool:
     """Whether the kernel takes these shapes: a head of a power of two, states of a rank that it holds."""
     dim = keys.shape[-1]
     return dim >= 2 and dim & (dim - 1) == 0 and (memory is None or memory.state.shape[-1] <= MAX_RANK)
+
+
+def _warps(weights: int) -> int:
+    """Enough that a thread holds at most 64 of a head's steering weights."""
+    return min(8, max(1, triton.next_power_of_2(weights) // 2048))
 
 
 def attention_inputs_fused(
@@ -161,7 +188,7 @@ def attention_inputs_fused(
             NORMALIZE=memory is not None and memory.normalize_qk, COUPLED=parts == 4,
             UPDATE=UPDATES.index("standard" if memory is None else memory.update),
             HAS_WRITE=memory is not None and memory.write is not None,
-            STEERS=memory is not None and memory.weight is not None, num_warps=1 if rank <= 16 else 4,
-            **overlap(q),
+            STEERS=memory is not None and memory.weight is not None,
+            num_warps=_warps(dim * states * rank), **overlap(q),
         )  # fmt: skip
     return out, reads if memory is not None else None

@@ -23,23 +23,28 @@ def _weights(pointers, inside):
 
 
 @triton.jit
+def _first_tiles(at, inside, K, MATRICES: tl.constexpr, BK: tl.constexpr, DEPTH: tl.constexpr):
+    """What `_dots` begins with; may be asked for before x is there."""
+    tiles = ()
+    for step in tl.static_range(DEPTH):
+        place = step * BK + tl.arange(0, BK)[None, :]
+        for matrix in tl.static_range(MATRICES):
+            tiles = tiles + (_weights(at[matrix] + place, inside & (place < K)),)
+    return tiles
+
+
+@triton.jit
 def _dots(
-    x_ptr, x_b, at, inside, K,
+    tiles, x_ptr, x_b, at, inside, K,
     MATRICES: tl.constexpr, B: tl.constexpr, LEVELS: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr,
-    DEPTH: tl.constexpr, OVERLAP: tl.constexpr,
+    DEPTH: tl.constexpr,
 ):  # fmt: skip
     """BN rows of matrices times each of the B inputs: [BN, 2**LEVELS], column b * MATRICES + matrix.
 
     at: for each matrix, pointers [BN, 1] to the beginnings of its rows, of which those `inside` [BN, 1] are there.
-    DEPTH tiles of each are on their way at any time, the first of them before x is there.
+    tiles: the first DEPTH of each matrix; so many are on their way at any time.
     """
     columns = tl.arange(0, BK)[None, :]
-    tiles = ()
-    for step in tl.static_range(DEPTH):
-        place = step * BK + columns
-        for matrix in tl.static_range(MATRICES):
-            tiles = tiles + (_weights(at[matrix] + place, inside & (place < K)),)
-    wait(OVERLAP)
     sums = (tl.zeros([BN, BK], tl.float32),) * (B * MATRICES)
     for start in range(0, K, BK):
         place = start + DEPTH * BK + columns
@@ -72,19 +77,25 @@ def _map(
     rows = block * BN + tl.arange(0, BN)
     inside = (rows < N)[:, None]
     at = (w_ptr + rows.to(tl.int64)[:, None] * w_n,)
-    y = _dots(x_ptr, x_b, at, inside, K, 1, B, LEVELS, BN, BK, DEPTH, OVERLAP)
-    if BIASED:
-        y += tl.load(bias_ptr + rows, mask=rows < N, other=0.0).to(tl.float32)[:, None]
     b = tl.arange(0, 2**LEVELS)
+    # All is asked for before the sums begin: weights at once, the rest when the kernels before are done.
+    tiles = _first_tiles(at, inside, K, 1, BK, DEPTH)
+    if BIASED:
+        bias = tl.load(bias_ptr + rows, mask=rows < N, other=0.0).to(tl.float32)[:, None]
     if LOW:
         index = tl.arange(0, WP)
         low = tl.load(low_ptr + rows[:, None] * W + index[None, :], mask=inside & (index < W)[None, :], other=0.0)
+    wait(OVERLAP)
+    if LOW:
         reads = tl.load(
             reads_ptr + b[:, None] * W + index[None, :], mask=(b < B)[:, None] & (index < W)[None, :], other=0.0
         )
         scale = tl.load(scale_ptr + b, mask=b < B, other=0.0)[None, :]
-        delta = tl.sum(low[:, None, :] * reads[None, :, :], axis=2)
-        y = tl.where(scale == 0.0, y, y + scale * delta)
+    y = _dots(tiles, x_ptr, x_b, at, inside, K, 1, B, LEVELS, BN, BK, DEPTH)
+    if BIASED:
+        y += bias
+    if LOW:
+        y = tl.where(scale == 0.0, y, y + scale * tl.sum(low[:, None, :] * reads[None, :, :], axis=2))
     tl.store(y_ptr + b[None, :] * N + rows[:, None], y.to(y_ptr.dtype.element_ty), mask=inside & (b < B)[None, :])
 
 
@@ -130,7 +141,9 @@ def _gated_kernel(
     rows = tl.program_id(0) * BN + tl.arange(0, BN)
     place, inside = rows.to(tl.int64)[:, None], (rows < N)[:, None]
     at = (gate_ptr + place * gate_n, up_ptr + place * up_n)
-    dots = _dots(x_ptr, x_b, at, inside, K, 2, B, LEVELS, BN, BK, DEPTH, OVERLAP)
+    tiles = _first_tiles(at, inside, K, 2, BK, DEPTH)
+    wait(OVERLAP)
+    dots = _dots(tiles, x_ptr, x_b, at, inside, K, 2, B, LEVELS, BN, BK, DEPTH)
     dtype = y_ptr.dtype.element_ty
     gate, up = tl.split(tl.reshape(dots.to(dtype).to(tl.float32), [BN, 2 ** (LEVELS - 1), 2]))
     y = (gate * tl.sigmoid(gate)).to(dtype).to(tl.float32) * up  # rounded where a plain module rounds
