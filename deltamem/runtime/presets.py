@@ -30,7 +30,7 @@ PRESETS = {
     "demo": Preset(
         "SmolLM2-135M-Instruct",
         None,
-        {"MSW": BUNDLED / "smollm2-135m-msw", "TSW": BUNDLED / "smollm2-135m-tsw"},
+        {label: BUNDLED / f"smollm2-135m-{label.lower()}" for label in ("MSW", "TSW", "best")},
     ),
     "qwen3-4b": Preset(
         "Qwen3-4B-Instruct-2507",

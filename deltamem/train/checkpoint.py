@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from safetensors.torch import save_file
 from deltamem.core.errors import DeltaMemError
 
 FILE = "checkpoint.safetensors"
+SHARES = "checkpoint"  # folder of a sharded training
 MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
@@ -61,9 +63,7 @@ def load_checkpoint(folder: Path, settings: Settings, parameters, optimizer) -> 
     except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
         raise TrainingError(f"{path} cannot be read ({error}); remove it and start anew.") from error
     step = record.pop("step")
-    changed = [
-        f"{name} {record.get(name)} -> {value}" for name, value in asdict(settings).items() if record.get(name) != value
-    ]
+    changed = _changed(record, settings)
     shapes = {name: tuple(x.shape) for name, x in tensors.items() if name.startswith("weight.")}
     if shapes != {f"weight.{i}": tuple(parameter.shape) for i, parameter in enumerate(parameters)}:
         changed.append("an adapter of another shape")
@@ -80,3 +80,34 @@ def load_checkpoint(folder: Path, settings: Settings, parameters, optimizer) -> 
                 **{moment: tensors[f"{moment}.{i}"].to(parameter.device) for moment in MOMENTS},
             }
     return step
+
+
+def save_sharded(folder: Path, step: int, settings: Settings, engine) -> None:
+    """Write a DeepSpeed engine's checkpoint, each process its share, and remove the ones before. Called by all."""
+    record = {"step": step, **asdict(settings)}
+    engine.save_checkpoint(str(folder / SHARES), tag=f"step-{step}", client_state={"training": record})
+    torch.distributed.barrier()
+    if torch.distributed.get_rank() == 0:
+        for older in (folder / SHARES).glob("step-*"):
+            if older.name != f"step-{step}":
+                shutil.rmtree(older)
+
+
+def load_sharded(folder: Path, settings: Settings, engine) -> int:
+    """Put a folder's shares back into the engine; the step they were made at. Raises TrainingError."""
+    if not (folder / SHARES / "latest").is_file():
+        raise TrainingError(f"There is no {folder / SHARES} to resume from; leave --resume out to start anew.")
+    _, record = engine.load_checkpoint(str(folder / SHARES))
+    record = record["training"]
+    step = record.pop("step")
+    if changed := _changed(record, settings):
+        raise TrainingError(
+            f"{folder / SHARES} was made with other settings ({', '.join(changed)}); use the same, or a new folder."
+        )
+    return step
+
+
+def _changed(record: dict, settings: Settings) -> list[str]:
+    return [
+        f"{name} {record.get(name)} -> {value}" for name, value in asdict(settings).items() if record.get(name) != value
+    ]

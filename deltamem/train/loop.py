@@ -16,7 +16,14 @@ from accelerate.utils import DistributedType, broadcast
 from torch.utils.data import DataLoader, Subset
 from tqdm import tqdm
 
-from .checkpoint import Settings, TrainingError, load_checkpoint, save_checkpoint
+from .checkpoint import (
+    Settings,
+    TrainingError,
+    load_checkpoint,
+    load_sharded,
+    save_checkpoint,
+    save_sharded,
+)
 from .step import fuse
 
 
@@ -47,6 +54,7 @@ class Trainer:
         device = self.parameters[0].device
         self.cuda = device.type == "cuda"
         plain = self.accelerator.distributed_type in (DistributedType.NO, DistributedType.MULTI_GPU)
+        self.sharded = self.accelerator.distributed_type == DistributedType.DEEPSPEED
         self.captured = self.cuda and plain and settings.accumulate == 1 and step.fixed_shapes
         self.rate = torch.tensor(settings.learning_rate, device=device)
         optimizer = torch.optim.AdamW(
@@ -58,6 +66,9 @@ class Trainer:
             self.step_module, self.optimizer = step, self.accelerator.prepare(optimizer)
             self.rate = self.optimizer.param_groups[0]["lr"]  # a captured step reads this tensor; prepare() copied it
         else:
+            if self.sharded:  # its engine wants to know what only our batches know
+                given = {"train_micro_batch_size_per_gpu": 1, "gradient_clipping": settings.clip}
+                self.accelerator.state.deepspeed_plugin.deepspeed_config.update(given)
             self.step_module, self.optimizer = self.accelerator.prepare(step, optimizer)
         if self.cuda:
             torch.set_float32_matmul_precision("high")
@@ -77,6 +88,7 @@ class Trainer:
         for part in range(parts):
             some = batch if parts == 1 else [slot.rows(part, parts).trimmed() for slot in batch]
             one = self.step_module(some) / parts
+            self.accelerator.sync_gradients = part == parts - 1  # DeepSpeed steps in backward()
             self.accelerator.backward(one)
             loss = loss + one.detach()
         if self.captured and self.accelerator.num_processes > 1:
@@ -95,7 +107,10 @@ class Trainer:
 
     def resume(self) -> None:
         """Go on from the folder's checkpoint. Raises TrainingError when it does not fit."""
-        self.step = load_checkpoint(self.folder, self.settings, self.parameters, self._moments)
+        if self.sharded:
+            self.step = load_sharded(self.folder, self.settings, self.step_module)
+        else:
+            self.step = load_checkpoint(self.folder, self.settings, self.parameters, self._moments)
 
     def run(
         self, workers: int = 0, report_every: int = 25, sample_every: int = 0, minutes: float | None = None
@@ -140,7 +155,7 @@ class Trainer:
                         log.write(json.dumps(entry) + "\n")
                         log.flush()
                         bar.set_postfix(loss=f"{loss:.3f}")
-                if saving and main:
+                if saving:
                     self._save()
                 if last:
                     break
@@ -156,9 +171,13 @@ class Trainer:
         return max(done, elapsed.item() / minutes)
 
     def _save(self) -> None:
-        save_checkpoint(self.folder, self.step, self.settings, self.parameters, self._moments)
-        if self.saved:
-            self.saved()
+        if self.sharded:  # every process writes its share
+            save_sharded(self.folder, self.step, self.settings, self.step_module)
+        if self.accelerator.is_main_process:
+            if not self.sharded:
+                save_checkpoint(self.folder, self.step, self.settings, self.parameters, self._moments)
+            if self.saved:
+                self.saved()
 
     def _mean(self, losses: list[torch.Tensor]) -> float:
         loss = self.accelerator.reduce(torch.stack(losses).mean(), "mean").item()
