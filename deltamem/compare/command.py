@@ -4,7 +4,7 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
-from deltamem.compare.arms import PRESETS, parse_arm, parse_layers, with_control
+from deltamem.compare.arms import PRESETS, parse_arms, parse_layers, with_control
 from deltamem.compare.controls import CONTROLS
 from deltamem.compare.errors import ArmError, CommandError, ProbeError
 from deltamem.compare.probes import plant, read_probes
@@ -81,8 +81,9 @@ def request(found):
     Sampling(**sampling)
     for question in found.ask:
         check_text(question, "A question")
-    arms = [parse_arm(text) for text in found.arms]
-    spoilt = [_controlled(arm, text) for text in found.controls for arm in arms if arm.memory and not arm.control]
+    arms = parse_arms("\n".join(found.arms))
+    controls = [part for text in found.controls for part in ([text] if "=" in text else text.split(","))]
+    spoilt = [_controlled(arm, text) for text in controls for arm in arms if arm.memory and not arm.control]
     if found.controls and not spoilt:
         raise ArmError("Controls need an arm with memory; add memory, memory-rag or memory-full to --arms.")
     arms += spoilt

@@ -29,7 +29,7 @@ def files(tmp_path, monkeypatch, tiny_model_folder, adapter_folders):
 def test_a_whole_comparison(files, tmp_path, capsys, adapter_folders):
     files.insert(4, str(adapter_folders["SSW"]))
     code = program.run(
-        "--history chat.txt --probes probes.csv --arms base memory base-full memory:adapter=SSW --controls zero other "
+        "--history chat.txt --probes probes.csv --arms base,memory base-full memory:adapter=SSW --controls zero,other "
         "layers-off=0-1 --other other.txt --report out.zip --max-new-tokens 4 --seed 3 --ask Who?".split()
         + files
     )
