@@ -1,6 +1,7 @@
 """The benchmark command on a tiny model: it checks, measures, prints and writes; and says when a check fails."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ import torch
 from deltamem.runtime.blocks import block
 from deltamem.runtime.run import Run
 from deltamem.tools.bench import __main__ as bench
-from deltamem.tools.bench import checks, plan
+from deltamem.tools.bench import checks, plan, report
 from deltamem.tools.bench.subjects import in_float32, make_subject, token_ids
 
 TINY = "--model tiny --device cpu --lengths 24,48 --preload 64,2500 --histories 16 --steps 2 --check-tokens 20"
@@ -91,6 +92,12 @@ def test_lower_precision_is_judged_by_the_same_weights_in_float32():
     tokens = block(token_ids(model, 9), True)
     ours, theirs = (Run(one, one.adapters["MSW"]).feed(tokens) for one in (model, exact))
     assert 1e-4 < checks._error(ours, theirs) < 0.05
+
+
+def test_the_readme_holds_the_table_of_the_committed_run():
+    root = Path(__file__).parents[2]
+    found = json.loads((root / "deltamem/tools/bench/results/h200.json").read_text())
+    assert "\n".join(report.table(found)) in (root / "README.md").read_text()
 
 
 @pytest.mark.parametrize("arguments", [["--lengths", "many"], ["--dtype", "int8"]])

@@ -63,7 +63,8 @@ def _run(options, command):
     _keep(options, found)
     lower = model.source in GEOMETRIES and model.dtype != torch.float32
     reserve = (FLOAT32_SECONDS if lower else 0) + 5
-    measure_all(model, results, options.lengths, options.preload, options.histories, options.steps, reserve)
+    histories = options.preload, options.histories
+    measure_all(model, results, options.lengths, *histories, options.steps, options.rounds, reserve)
     if options.profile:
         parts = [step_profile(model, label, options.lengths[0]) for label in (None, "TSW")]
         Path(options.profile).write_text("\n\n".join("\n".join(part) for part in parts) + "\n", encoding="utf-8")
@@ -134,6 +135,7 @@ def _options(arguments):
     parser.add_argument("--preload", type=_numbers, default="8192,1048576", help="history lengths, tokens")
     parser.add_argument("--histories", type=_numbers, default="1024,16384,65536", help="more prompts, for the plot")
     parser.add_argument("--steps", type=int, default=32, help="decoding steps of one round")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds of one figure, which is their median")
     parser.add_argument("--check-tokens", type=int, default=600, help="prompt of the checks")
     parser.add_argument("--check-steps", type=int, default=16, help="tokens that the checks decode")
     parser.add_argument("--minutes", type=float, default=10, help="begin nothing new after this long")

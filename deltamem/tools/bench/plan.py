@@ -5,7 +5,6 @@ import time
 from deltamem.runtime.errors import SessionError
 from deltamem.tools.bench import measures
 
-ROUNDS = 5
 VARIANTS = ("MSW", "SSW")
 
 
@@ -47,11 +46,11 @@ class Results:
         self._keep()
 
 
-def measure_all(model, results, lengths, preloads, histories, steps, reserve):
+def measure_all(model, results, lengths, preloads, histories, steps, rounds, reserve):
     """Fill `results`. lengths: prompts. preloads: histories to write. histories: more prompts, for the plot.
 
-    steps: decoding steps of one round. reserve: seconds that the longest history leaves. Base and memory take turns in
-    everything, so that both have the same machine.
+    steps: decoding steps of one round. rounds: in which base and memory take turns, so that both have the same machine.
+    reserve: seconds that the longest history leaves.
     """
     take, short, long = results.take, lengths[0], lengths[-1]
     tsw = model.adapters["TSW"]
@@ -61,10 +60,11 @@ def measure_all(model, results, lengths, preloads, histories, steps, reserve):
     together = {"base": [None], "two arms": [None, tsw], "four arms": [None, tsw, None, tsw]}
 
     def decode(batches, tokens, item="decode", states=None):
-        take(item, tokens, lambda: measures.decode(model, batches, tokens, steps, ROUNDS, states))
+        take(item, tokens, lambda: measures.decode(model, batches, tokens, steps, rounds, states))
 
     def prefill(arms, tokens):
-        take("prefill", tokens, lambda: measures.prefill(model, arms, tokens, 3 if tokens > 8192 else ROUNDS))
+        few = min(rounds, 3) if tokens > 8192 else rounds
+        take("prefill", tokens, lambda: measures.prefill(model, arms, tokens, few))
 
     def preload(tokens):
         """The states after it, empty when it was not measured."""
@@ -97,8 +97,8 @@ def measure_all(model, results, lengths, preloads, histories, steps, reserve):
             take(
                 "decode after preload",
                 tokens,
-                lambda states=states: measures.decode(model, alone, min(lengths[0], 1024), steps, ROUNDS, states),
+                lambda states=states: measures.decode(model, alone, min(lengths[0], 1024), steps, rounds, states),
             )
     for tokens in (*lengths[1:-1], *histories):
         decode(alone, tokens)
-    take("plain loop", short, lambda: measures.plain_decode(model, pair, short, max(1, steps // 4), ROUNDS))
+    take("plain loop", short, lambda: measures.plain_decode(model, pair, short, max(1, steps // 4), rounds))
