@@ -7,13 +7,12 @@ import string
 import unicodedata
 from collections import Counter
 
-from deltamem.compare.metrics import normalise
+from deltamem.compare.metrics import normalise, token_f1
 
 from .errors import EvalError
 
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
 _LOCOMO_DROPPED = re.compile(r"\b(a|an|the|and)\b")
-_JSON_OBJECT = re.compile(r"\{[^{}]*\}")
 
 
 def first_line(answer):
@@ -57,15 +56,26 @@ def _stem():
     return functools.lru_cache(100_000)(PorterStemmer().stem)
 
 
+# HotpotQA
+
+
+def hotpotqa_f1(answer, golds):
+    """Token F1 by the official script: yes or no beside anything else scores nothing. golds: a list of one."""
+    said, wanted = normalise(answer), normalise(golds[0])
+    if said != wanted and {said, wanted} & {"yes", "no", "noanswer"}:
+        return 0.0
+    return token_f1(answer, golds, normalise)
+
+
 # GPQA
 
 
 def last_letter(answer):
     """The letter A to D of the last JSON object with an "answer" in the text, None when there is none."""
-    for found in reversed(_JSON_OBJECT.findall(answer)):
+    for start in reversed([place for place, sign in enumerate(answer) if sign == "{"]):
         try:
-            letter = json.loads(found).get("answer")
-        except json.JSONDecodeError:
+            letter = json.JSONDecoder().raw_decode(answer, start)[0].get("answer")
+        except (json.JSONDecodeError, RecursionError):
             continue
         if isinstance(letter, str) and letter.strip().upper() in ("A", "B", "C", "D"):
             return letter.strip().upper()

@@ -1,9 +1,9 @@
 """HotpotQA (Yang et al., 2018), distractor setting: two of ten passages hold the answer."""
 
-from deltamem.compare.metrics import exact_match, normalise, token_f1
+from deltamem.compare.metrics import exact_match, normalise
 
 from ..items import Conversation, Item, Row
-from ..scores import first_line
+from ..scores import first_line, hotpotqa_f1
 
 
 def read(rows):
@@ -29,4 +29,4 @@ def read(rows):
 def score(item, answer):
     """(the answer cleaned up, scores)"""
     said = first_line(answer)
-    return said, {"em": exact_match(said, item.golds, normalise), "f1": token_f1(said, item.golds, normalise)}
+    return said, {"em": exact_match(said, item.golds, normalise), "f1": hotpotqa_f1(said, item.golds)}
