@@ -57,7 +57,8 @@ def build_page(
     launch(): see theme.launch_options. lend: spaces.GPU where a GPU is lent call by call.
     """
     device = Device(model, lend)
-    registry = registry or Registry(lambda: Workspace(model, device))
+    if registry is None:  # one without pages counts as false
+        registry = Registry(lambda: Workspace(model, device))
     registry.sweep_every(SWEEP_S)
     shown = gallery(examples)
     with gr.Blocks(title="δ-mem playground", analytics_enabled=False, fill_width=True, delete_cache=CACHE_S) as page:

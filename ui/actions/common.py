@@ -68,6 +68,11 @@ class Page:
     difference: DifferencePanel
 
 
+def unheard(workspace: Workspace) -> str:
+    """That an uploaded transcript is in no answer, as nobody wrote it; empty when there is none."""
+    return "The transcript in step 1 is not written yet: the columns answer without it." if workspace.unwritten else ""
+
+
 def sentence(error: Exception) -> str:
     """What the user is told of an error. The unexpected ones go to the log with their traceback."""
     if isinstance(error, EXPECTED):

@@ -17,7 +17,7 @@ from ..gallery import Example
 from ..panels import probes as view
 from ..panels.ask import sampling_of
 from ..probing import probe
-from .common import NOW, PROBE, READ, SCHEME, Page, excused, guarded, other_messages, remove
+from .common import NOW, PROBE, READ, SCHEME, Page, excused, guarded, other_messages, remove, unheard
 from .remembering import bars, ready, show, transcript_parts
 
 
@@ -70,7 +70,8 @@ def wire(page: Page, examples: list[Example]) -> None:
                     probe(workspace, found, controls, spoilt, int(limit or view.ANSWER_LIMIT), **drawn)
                 ) as steps:
                     results = yield from _running(panel, steps)
-                status = words.note(told(results), "good")
+                missed = unheard(workspace)
+                status = words.note(f"{told(results)} {missed}".strip(), "warn" if missed else "good")
                 workspace.results = results
                 yield {panel.status: words.note("Drawing…"), **_files(page, workspace, dark)}
             except Stopped:

@@ -12,7 +12,7 @@ from .. import words
 from ..panels import columns as view
 from ..panels.ask import sampling_of
 from ..talk import take_back, talk
-from .common import MODEL, NOW, Page, Refused, excused, guarded, queued
+from .common import MODEL, NOW, Page, Refused, excused, guarded, queued, unheard
 
 FRAME_S = 0.06  # between two updates of the columns: faster than one can read, slower than tokens come on a GPU
 
@@ -106,5 +106,7 @@ def _stream(panel, workspace, question, sampling) -> Iterator[dict]:
 
 def _end(panel, workspace) -> dict:
     """The finished turn, with the buttons free again: sent when the page is free, so that no click comes too early."""
-    note = words.note("Stopped: what was said until then is kept.") if workspace.stop.is_set() else ""
+    stopped = workspace.stop.is_set()
+    said = "Stopped: what was said until then is kept." if stopped else unheard(workspace)
+    note = words.note(said, "info" if stopped else "warn")
     return {panel.note: note, **view.draw(panel, workspace), **view.buttons(panel, running=False)}
