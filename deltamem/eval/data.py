@@ -3,11 +3,14 @@
 import csv
 import gzip
 import json
+import zlib
 from pathlib import Path
 
 from .errors import EvalError
 
 SUFFIXES = (".json", ".jsonl", ".csv", ".parquet")
+# ValueError: wrong UTF-8, wrong JSON, numbers of thousands of digits.
+UNREADABLE = (OSError, EOFError, zlib.error, csv.Error, ValueError, RecursionError)
 
 
 def local_rows(path):
@@ -28,7 +31,7 @@ def local_rows(path):
         raise EvalError(f"The data file {path.name} is of no known kind; use {', '.join(SUFFIXES)}, also with .gz.")
     try:
         return [(f"{path.name}, row {number}", row) for number, row in enumerate(_read(path), 1)]
-    except (OSError, EOFError, UnicodeDecodeError, csv.Error, json.JSONDecodeError) as error:
+    except UNREADABLE as error:
         raise EvalError(f"{path.name} cannot be read ({error}); fetch it again.") from error
 
 
@@ -91,10 +94,8 @@ def _read_lines(path, text):
         if line.strip():
             try:
                 rows.append(json.loads(line))
-            except json.JSONDecodeError as error:
-                raise EvalError(
-                    f"{path.name}, line {number} is not valid JSON ({error.msg}); fetch it again."
-                ) from error
+            except (ValueError, RecursionError) as error:
+                raise EvalError(f"{path.name}, line {number} is not valid JSON ({error}); fetch it again.") from error
     return rows
 
 

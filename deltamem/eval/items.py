@@ -51,7 +51,7 @@ class Row:
         """The field's value. Raises EvalError when it is missing or of none of the kinds."""
         found = self.value.get(name)
         if found is None:
-            known = ", ".join(list(self.value)[:12]) or "none"
+            known = ", ".join(str(key) for key in list(self.value)[:12]) or "none"
             raise EvalError(f'{self.where} has no field "{name}" (it has: {known}); {self.remedy}.')
         if not isinstance(found, kinds) or (isinstance(found, bool) and bool not in kinds):
             wanted = " or ".join(kind.__name__ for kind in kinds)

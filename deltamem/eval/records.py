@@ -104,7 +104,7 @@ def read_run(path):
     for number, line in enumerate(lines, 1):
         try:
             value = json.loads(line)
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):
             value = None
         kind = "run" if number == 1 else "item"
         if (

@@ -167,6 +167,10 @@ def test_files_of_other_shapes(tmp_path):
         ("a.json", b"\xff\xfe\x00", "cannot be read"),
         ("a.jsonl", b'{"a": 1}\n{"a": \n', "line 2 is not valid JSON"),
         ("a.json.gz", b"no gzip", "cannot be read"),
+        ("a.json.gz", gzip.compress(b"[1, 2, 3]" * 99)[:-30] + b"\xff" * 30, "cannot be read"),
+        ("a.json", b"[" * 100_000, "cannot be read"),
+        ("a.json", b"[" + b"1" * 5000 + b"]", "cannot be read"),
+        ("a.jsonl", b"[" * 100_000, "line 1 is not valid JSON"),
         ("a.json", b"3", "must be a list of rows"),
     ],
 )
@@ -177,6 +181,14 @@ def test_unreadable_files(tmp_path, name, content, message):
     assert "\n" not in str(error.value)
     with pytest.raises(EvalError, match="There is no data file"):
         local_rows(tmp_path / "missing.json")
+
+
+def test_a_table_with_more_cells_than_heads_names_what_it_has(tmp_path):
+    (tmp_path / "a.csv").write_text("Question,Record ID\nWhy?,7,more,cells\n")
+    with pytest.raises(
+        EvalError, match=r'a.csv, row 1 has no field "Correct Answer" \(it has: Question, Record ID, None'
+    ):
+        TASKS["gpqa_diamond"].read(local_rows(tmp_path / "a.csv"))
 
 
 def test_what_the_hub_withholds(monkeypatch):
