@@ -93,6 +93,14 @@ def main(arguments: list[str] | None = None) -> int:
         )
     except OSError:
         return fail(f"No port from {options.port or 7860} on {options.host} is free: choose another one with --port.")
+    except ValueError as error:
+        if "localhost" not in str(error):
+            raise
+        # Gradio asks its own address once, and gives up when no answer comes.
+        return fail(
+            f"The page does not answer at {options.host} here: if a proxy is set, name that host in NO_PROXY; "
+            "if the machine is very busy, start again."
+        )
     print(f"δ-mem playground: {public or local}", flush=True)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # an ordered end, so that temporary files go
     page.block_thread()

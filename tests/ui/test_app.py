@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import gradio as gr
 import pytest
 
 import app
@@ -80,6 +81,17 @@ def test_an_address_that_is_taken_or_wrong_is_one_sentence(capsys):
     assert app.main(["--host", "300.1.1.1", "--no-auth"]) == 1
     assert "choose another" in capsys.readouterr().err
     assert app.address_trouble("127.0.0.1", None) is None
+
+
+def test_a_page_that_its_own_machine_cannot_reach_is_one_sentence(model, monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    monkeypatch.setattr("deltamem.runtime.load_model", lambda *_, **__: model)
+    monkeypatch.setattr("gradio.networking.url_ok", lambda _: False)
+    try:
+        assert app.main([]) == 1
+    finally:
+        gr.close_all()
+    assert "NO_PROXY" in capsys.readouterr().err
 
 
 @pytest.mark.slow
