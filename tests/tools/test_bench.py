@@ -13,7 +13,7 @@ from deltamem.tools.bench import checks, plan, report
 from deltamem.tools.bench.subjects import in_float32, make_subject, token_ids
 
 TINY = "--model tiny --device cpu --lengths 24,48 --preload 64,2500 --histories 16 --steps 2 --check-tokens 20"
-TINY = [*TINY.split(), "--check-steps", "4", "--minutes", "1"]
+TINY = [*TINY.split(), "--check-steps", "4", "--minutes", "30"]
 
 
 @pytest.fixture

@@ -27,8 +27,8 @@ def run_checks(model, ids, count):
     arms = [None, *(model.adapters[label] for label in ("TSW", "MSW", "SSW"))]
     names = ["base", "TSW", "MSW", "SSW"]
     checks = [
-        _entry("decoding engine in use", "yes" if model.decoder.works() else model.decoder.refusal, "yes"),
-        _entry("scan against the naive loop in float64, relative error", _scan_error(model.device), 2e-5),
+        _equal("decoding engine in use", "yes" if model.decoder.works() else model.decoder.refusal, "yes"),
+        _within("scan against the naive loop in float64, relative error", _scan_error(model.device), 2e-5),
         _near("prompt in three passes", _in_parts(model, ids), _prompt(Run(model), ids), _prompt(Run(exact), ids)),
     ]
     if not model.decoder.works():
@@ -41,28 +41,31 @@ def run_checks(model, ids, count):
         given = _forced(model, [arm], ids, drawn[-1:])[0]
         checks += _near_both(f"{name} by the engine", given, plain[-1], true[-1])
         # In any precision: a step that was started ahead does what it does when it is waited for.
-        checks.append(_entry(f"{name}: the same tokens ahead and step by step", _same(given, drawn[-1]), 1.0))
+        checks.append(_equal(f"{name}: the same tokens ahead and step by step", _same(given, drawn[-1]), 1.0))
         agreement[f"{name} by the engine"] = _same(plain[-1], drawn[-1])
     together = _forced(model, arms, ids, drawn)
     for name, given, mine, wanted in zip(names, together, plain, true, strict=True):
         checks += _near_both(f"{name} beside the others", given, mine, wanted)
     agreement["arms in one batch"] = min(map(_common, drawn, _drawn(model, arms, ids, count)))
-    checks.append(_entry("base beside memory: the same bits as beside base", _base_rows(model, ids), "yes"))
+    checks.append(_equal("base beside memory: the same bits as beside base", _base_rows(model, ids), "yes"))
     if exact is model:
         checks += [
-            _entry(f"{answer}: greedy tokens as alone, plainly", share, 1.0) for answer, share in agreement.items()
+            _equal(f"{answer}: greedy tokens as alone, plainly", share, 1.0) for answer, share in agreement.items()
         ]
     return checks, agreement
 
 
-def _entry(check, value, limit):
-    ok = value == limit if isinstance(limit, str) or limit == 1.0 else value <= limit
-    return {"check": check, "value": value, "limit": limit, "ok": bool(ok)}
+def _equal(check, value, wanted):
+    return {"check": check, "value": value, "limit": wanted, "ok": value == wanted}
+
+
+def _within(check, value, limit):
+    return {"check": check, "value": value, "limit": limit, "ok": value <= limit}
 
 
 def _near(check, given, plain, true):
     """An entry for the error of `given`, which the plain loop's own error puts a limit to."""
-    return _entry(f"{check}: relative error", _error(given, true), max(ROUNDING, SLACK * _error(plain, true)))
+    return _within(f"{check}: relative error", _error(given, true), max(ROUNDING, SLACK * _error(plain, true)))
 
 
 def _near_both(name, given, plain, true):
