@@ -93,21 +93,26 @@ def leaks(sessions, folder):
 
 def main():
     import tempfile
+    from contextlib import nullcontext
     from pathlib import Path
 
     from deltamem.runtime import load_model
+    from tests.reliability.subjects import tiny_model
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sessions", type=int, default=50)
     parser.add_argument("--tokens", type=int, default=8, help="of an answer")
+    parser.add_argument(
+        "--base", default="demo", help='a preset, hub id or folder, or "tiny" for the small model of tests'
+    )
     options = parser.parse_args()
-    model = load_model("demo")
-    begin = time.monotonic()
-    sessions = together(model, options.sessions, options.tokens)
-    seconds = time.monotonic() - begin
-    with tempfile.TemporaryDirectory() as folder:
-        found = leaks(sessions, Path(folder))
-    same = sum(told(session) == told(alone(model, i, options.tokens)) for i, session in enumerate(sessions))
+    with tiny_model() if options.base == "tiny" else nullcontext((load_model(options.base), None)) as (model, _):
+        begin = time.monotonic()
+        sessions = together(model, options.sessions, options.tokens)
+        seconds = time.monotonic() - begin
+        with tempfile.TemporaryDirectory() as folder:
+            found = leaks(sessions, Path(folder))
+        same = sum(told(session) == told(alone(model, i, options.tokens)) for i, session in enumerate(sessions))
     print(
         f"{options.sessions} sessions side by side in 4 threads, {seconds:.0f} s: {len(found)} leaks, "
         f"{same} of {options.sessions} equal to the same conversation alone, bit by bit"
