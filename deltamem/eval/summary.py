@@ -96,13 +96,15 @@ def _groups(found):
         chosen = [[r for r in result.records if r["group"] == group] for result in found]
         most = max(map(len, chosen))
         if most:
-            cells = [_percent(*mean_interval(*pairs(records, name))) if records else "–" for records in chosen]
-            cells = [
-                cell if len(records) in (0, most) else f"{cell} (n = {len(records)})"
-                for cell, records in zip(cells, chosen, strict=True)
-            ]
-            rows.append([titles.get(group, group), most, *cells])
+            rows.append([titles.get(group, group), most, *(_cell(records, name, most) for records in chosen)])
     return _table([found[0].protocol.metrics[name], "n", *(result.title for result in found)], rows)
+
+
+def _cell(records, name, most):
+    """A group's mean, with its number where it is not that of the row."""
+    if not records:
+        return "–"
+    return _percent(*mean_interval(*pairs(records, name))) + f" (n = {len(records)})" * (len(records) < most)
 
 
 def _average(results):
@@ -111,14 +113,14 @@ def _average(results):
     wanted = published["average"]["scores"]
     columns = {}
     for task, found in results.items():
-        for result in (r for r in found if r.whole and task in wanted):
+        for result in (r for r in found if task in wanted and r.whole and r.header["asked"] == "all"):
             columns.setdefault((result.model, result.title), {})[task] = 100 * result.mean(wanted[task])[0]
     rows = [
         [f"{title} ({model})", f"{sum(found.values()) / len(found):.2f}"]
         for (model, title), found in columns.items()
         if set(found) == set(wanted)
     ]
-    rows = rows or [["measured here: not all five benchmarks were run", "–"]]
+    rows = rows or [["measured here: not all five benchmarks were run whole", "–"]]
     rows += [[row["title"], f"{row['average']:.2f}"] for row in published["rows"]]
     lines = ["## Five-benchmark average", "", f"Defined as the {published['average']['definition']}."]
     lines += [f"Published rows {published['note']}.", "", _table(["", "average"], rows)]
