@@ -102,9 +102,9 @@ def _load_single(workspace: Workspace, path: Path) -> list[str]:
     for column in columns.values():
         column.done = len(steps)
     _adopt(workspace, columns, steps)
-    return [f"The file holds the answers of {arm.title} only: the other column has none for these questions."] * bool(
-        turns
-    )
+    return [
+        f"The file holds no answers but those of “{arm.title}”: the other column has none for these questions."
+    ] * bool(turns)
 
 
 def _adopt(workspace: Workspace, columns: dict[str, Column], steps: list) -> None:
