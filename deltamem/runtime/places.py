@@ -62,13 +62,14 @@ def find_adapters(name, adapter):
     if adapter == "auto":
         return known, next(iter(known), None)
     text = os.fspath(adapter)
-    if text.upper() in known:
-        return known, text.upper()
+    label = next((label for label in (preset.adapters if preset else ()) if label.lower() == text.lower()), None)
+    if label in known:
+        return known, label
     if os.path.isdir(local_path(text)) or HUB_ID.fullmatch(text):
         return {None: text}, None
-    if preset and text.upper() in preset.adapters:
+    if label is not None:
         raise ModelError(
-            f"The bundled adapter {text.upper()} is not at {preset.adapters[text.upper()]}; take it from the project's "
+            f"The bundled adapter {label} is not at {preset.adapters[label]}; take it from the project's "
             "repository, or give a folder or a hub id (owner/name[@commit])."
         )
     names = f"a name ({', '.join(known)}), " if known else ""

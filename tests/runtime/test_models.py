@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save_file
 from deltamem.core.errors import AdapterError, ConfigError, DeltaMemError
 from deltamem.runtime import load_model
 from deltamem.runtime.errors import ModelError
+from deltamem.runtime.places import find_adapters
 from deltamem.runtime.weights import check_gpu_memory, count_weights
 
 
@@ -239,3 +240,9 @@ def test_loading_is_quiet(tiny_model_folder, capfd, recwarn):
 def assert_one_sentence(error):
     text = str(error)
     assert "\n" not in text and text.endswith(".") and len(text) < 700
+
+
+@pytest.mark.parametrize("name", ["msw", "TSW", "best", "BEST"])
+def test_bundled_adapters_are_found_whatever_the_case(name):
+    known, label = find_adapters("demo", name)
+    assert label in known and label.lower() == name.lower()
