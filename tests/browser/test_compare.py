@@ -167,7 +167,7 @@ def test_integrity_is_shown_and_the_report_holds_it(open_page, tmp_path):
     write(tab)
     ask(tab)
     finished(tab)
-    tab.wait_for_function("document.querySelector('#integrity').innerText.includes('δ-mem, state only')")
+    tab.wait_for_function("document.querySelector('#integrity').textContent.includes('δ-mem, state only')")
     with tab.expect_download(timeout=300_000) as download:
         tab.click("#session-report")
     path = tmp_path / download.value.suggested_filename
