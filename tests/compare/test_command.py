@@ -9,6 +9,7 @@ import pytest
 
 from deltamem.compare import __main__ as entry
 from deltamem.compare import command, program
+from deltamem.compare.arms import PRESETS
 from deltamem.runtime import load_model
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -142,7 +143,7 @@ def test_an_arm_without_room_sits_out(files, tmp_path, capsys, monkeypatch):
 
 def test_a_failed_check_is_loud_and_another_exit_code(files, monkeypatch, capsys):
     def wrong(model, label):
-        findings = program.check_turn(program.start_sessions(model, [command.parse_arm("memory")])["memory"])
+        findings = program.check_turn(program.start_sessions(model, [PRESETS["memory"]])["memory"])
         findings.add("Chunks write like one pass", "they do not", False)
         return findings
 
