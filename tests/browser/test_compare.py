@@ -115,7 +115,7 @@ def test_probes_over_all_columns(open_page, screenshots, tmp_path):
     tab.wait_for_selector("#probes-status .dm-warn")
     assert "question" in tab.inner_text("#probes-status")
     good = tmp_path / "good.jsonl"
-    good.write_text('{"question": "Who?", "answer": "me"}\n' * 200)
+    good.write_text("".join(f'{{"question": "Who is number {i}?", "answer": "me"}}\n' for i in range(200)))
     tab.set_input_files(PROBE_FILE, str(good))
     tab.wait_for_selector("#probes-status .dm-good:has-text('200 probes')")
     tab.click("#probes-run")
