@@ -4,8 +4,6 @@ Its context is dropped between turns like the memory's, and no state takes its p
 conversation it has guessed, from the question and from how such facts are usually answered.
 """
 
-from pathlib import Path
-
 from torch import Tensor, nn
 
 from .batches import Slot
@@ -51,8 +49,3 @@ class LoraStep(nn.Module):
             parts.append(reply_loss(backbone, hidden, slot))
         total, count = (sum(part) for part in zip(*parts, strict=True))
         return total / count
-
-
-def save_lora(wrapped, folder: Path) -> None:
-    """Write the LoRA as peft reads it."""
-    wrapped.save_pretrained(str(folder))

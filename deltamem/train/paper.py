@@ -4,7 +4,6 @@ QASPER (https://arxiv.org/abs/2105.03011) in its published JSON; the loss is the
 the mean write gate towards GATE. Everything else of the recipe is in configs/paper.yaml.
 """
 
-import json
 import random
 from pathlib import Path
 from typing import NamedTuple
@@ -18,7 +17,7 @@ from deltamem.core.plan import Plan, make_plan
 
 from .batches import Slot, padded
 from .checkpoint import TrainingError
-from .sources import named, open_text
+from .sources import named, read_json
 from .step import causal_attention, last_hidden, reply_loss
 
 BATCH = 32
@@ -38,11 +37,7 @@ class Question(NamedTuple):
 def read_questions(path: str | Path) -> list[Question]:
     """The answered questions of a QASPER file. Raises TrainingError that names the file or the paper."""
     path = Path(path)
-    with open_text(path) as file:
-        try:
-            papers = json.load(file)
-        except ValueError as error:
-            raise TrainingError(f"{path} is not JSON ({error}).") from error
+    papers = read_json(path)
     if not isinstance(papers, dict):
         raise TrainingError(f"{path} is a {type(papers).__name__}; QASPER is an object with a paper under each key.")
     found = [

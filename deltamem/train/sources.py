@@ -74,14 +74,19 @@ def _dialogue(row: dict, test: bool) -> Document:
     return Document(exchanges, tuple(questions))
 
 
+def read_json(path: Path):
+    """What a JSON file (plain or .gz) holds. Raises TrainingError that names the file."""
+    with open_text(path) as file:
+        try:
+            return json.load(file)
+        except ValueError as error:
+            raise TrainingError(f"{path} is not JSON ({error}).") from error
+
+
 def read_passages(path: str | Path, most_words: int = 170) -> list[Document]:
     """Passages with questions whose answer stands in them, from QASPER or SQuAD. Raises TrainingError."""
     path = Path(path)
-    with open_text(path) as file:
-        try:
-            data = json.load(file)
-        except ValueError as error:
-            raise TrainingError(f"{path} is not JSON ({error}).") from error
+    data = read_json(path)
     if "data" in data:
         documents = [
             document

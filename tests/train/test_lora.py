@@ -8,7 +8,7 @@ from deltamem.eval.lora import lora_on
 from deltamem.runtime import load_model
 from deltamem.train.checkpoint import Settings
 from deltamem.train.loop import Trainer
-from deltamem.train.lora import LoraStep, new_lora, save_lora
+from deltamem.train.lora import LoraStep, new_lora
 
 
 @pytest.fixture()
@@ -32,7 +32,7 @@ def test_it_learns_is_saved_and_changes_the_backbone_only_inside(fresh, tiny, ba
     slots = [slot.trimmed() for slot in batches[0][1]]
     losses = [trainer.update(slots).item() for _ in range(25)]
     assert losses[-1] < 0.97 * losses[0]
-    save_lora(wrapped, tmp_path / "lora")
+    wrapped.save_pretrained(str(tmp_path / "lora"))
     trained = fresh.backbone(ids).logits
     with lora_on(tiny, tmp_path / "lora"):
         torch.testing.assert_close(tiny.backbone(ids).logits, trained, rtol=1e-4, atol=1e-4)
