@@ -21,24 +21,37 @@ _WORDS = re.compile(
 _BREAKS = ("\n\n", "\n", ". ", "? ", "! ", "。", " ")
 
 
-def retrieve(query, messages, top=4):
-    """The passages of `messages` ({"role", "content"} dicts) that share most with `query`, at most `top` of them.
+class Passages:
+    """The passages of some messages, indexed once and searched for any number of questions.
 
-    Returns strings "role: text" of about PASSAGE_CHARACTERS at most, in the order of the conversation. Passages that
-    share no word with the query are left out, so the list may be empty.
+    messages: {"role", "content"} dicts, cut into passages "role: text" of about PASSAGE_CHARACTERS at most.
     """
-    passages = [f"{m['role']}: {part}" for m in messages for part in split_text(m["content"])]
-    # The role is not searched: "user" in a question should not find every user message.
-    words = [_words(passage.partition(": ")[2]) for passage in passages]
-    known = [i for i, found in enumerate(words) if found]
-    question = _words(query)
-    if not known or not question:
-        return []
-    index = bm25s.BM25()
-    index.index([words[i] for i in known], show_progress=False)
-    scores = index.get_scores(question)
-    best = np.argsort(-scores, kind="stable")[:top]
-    return [passages[known[i]] for i in sorted(best) if scores[i] > 0]
+
+    def __init__(self, messages):
+        passages = [f"{m['role']}: {part}" for m in messages for part in split_text(m["content"])]
+        # The role is not searched: "user" in a question should not find every user message.
+        words = [_words(passage.partition(": ")[2]) for passage in passages]
+        self._texts = [passage for passage, found in zip(passages, words, strict=True) if found]
+        self._index = bm25s.BM25()
+        if self._texts:
+            self._index.index([found for found in words if found], show_progress=False)
+
+    def find(self, query, top=4):
+        """The passages that share most with the query, at most `top`, in the order of the conversation.
+
+        Passages that share no word with the query are left out, so the list may be empty.
+        """
+        question = _words(query)
+        if not self._texts or not question:
+            return []
+        scores = self._index.get_scores(question)
+        best = np.argsort(-scores, kind="stable")[:top]
+        return [self._texts[i] for i in sorted(best) if scores[i] > 0]
+
+
+def retrieve(query, messages, top=4):
+    """What `Passages` finds for a single query."""
+    return Passages(messages).find(query, top)
 
 
 def split_text(text, size=PASSAGE_CHARACTERS):

@@ -28,6 +28,8 @@ def main(argv=None):
             from .evaluation import Evaluation
 
             paths = Evaluation(options).run()
+            if options.no_scores:
+                return 0
         if int(os.environ.get("RANK", "0")) == 0:
             _summarise(paths, options)
     except DeltaMemError as error:
@@ -60,13 +62,17 @@ def _parser():
     add("--adapter", nargs="+", metavar="NAME", help="labels (TSW, MSW), folders or hub ids (default: the first)")
     add("--lora", metavar="FOLDER", help="peft adapter for the condition lora-full")
     add("--data", nargs="+", default=[], metavar="PATH", help="file or folder, or TASK=PATH (default: from the hub)")
-    add("--limit", type=int, metavar="N", help="only the first N questions of each task")
-    add("--seed", type=int, default=0)
+    add("--limit", type=int, metavar="N", help="only N questions of each task, drawn at random, each kind in its share")
+    add("--conversations", type=int, metavar="N", help="only questions about N conversations (papers …), drawn too")
+    add("--seed", type=int, default=0, help="of what is drawn: questions, recall's cases, answers (default: 0)")
     add("--batch", type=int, help="questions answered together at most (default: 64 on a GPU, 8 on a CPU)")
     add("--device", help="cuda, cuda:1, cpu")
     add("--dtype", help="float32, bfloat16, float16 (default: bfloat16 on a GPU)")
     add("--out", type=Path, default=Path("runs/eval"), help="folder of the results (default: runs/eval)")
-    add("--compare", nargs="+", metavar="FILE", help="only join these result files into one summary")
+    add("--no-scores", action="store_true", help="only answer, where a scorer's packages are missing; --compare scores")
+    add(
+        "--compare", nargs="+", metavar="FILE", help="only join these result files into one summary; scores what is not"
+    )
     add("--against", choices=CONDITIONS, metavar="NAME", help="condition that differences are taken from")
     return parser
 

@@ -15,7 +15,7 @@ from deltamem.runtime.places import add_adapters
 from .conditions import CONDITIONS, LORA
 from .data import hub_rows, local_rows
 from .errors import EvalError
-from .items import data_hash, first_items
+from .items import data_hash, drawn
 from .lora import check_lora, lora_on
 from .protocol import read_protocol
 from .records import ResultFile, join_parts
@@ -31,7 +31,8 @@ class Evaluation:
 
     def __init__(self, options):
         self.options = options
-        for name, default in (("limit", "all questions"), ("batch", "a fitting one")):
+        defaults = {"limit": "all questions", "conversations": "all of them", "batch": "a fitting one"}
+        for name, default in defaults.items():
             if (value := getattr(options, name)) is not None and value < 1:
                 raise EvalError(f"--{name} is {value}; give a number from 1, or leave it out for {default}.")
         self.conditions = options.condition or [key for key in CONDITIONS if key != LORA.key or options.lora]
@@ -39,7 +40,7 @@ class Evaluation:
             if not options.lora:
                 raise EvalError("The condition lora-full needs a peft adapter; give its folder with --lora.")
             check_lora(options.lora)
-        for task in options.task:
+        for task in options.task if not options.no_scores else []:
             getattr(TASKS[task], "check_packages", lambda: None)()
         self.places = _places(options)
         self.rank, self.world, device = _process(options.device)
@@ -57,7 +58,7 @@ class Evaluation:
         paths = []
         for task in self.options.task:
             protocol = read_protocol(task)
-            conversations, memories = self._conversations(task, protocol), {}
+            (conversations, total), memories = self._conversations(task, protocol), {}
             for key in self.conditions:
                 for label in self.labels if CONDITIONS[key].memory else [None]:
                     runner = Runner(
@@ -69,12 +70,14 @@ class Evaluation:
                         self.options.seed,
                         self.options.batch,
                         memories,
+                        not self.options.no_scores,
                     )
-                    header = self._header(task, protocol, conversations, key, label)
+                    header = self._header(task, protocol, conversations, total, key, label)
                     paths.append(self._answer(runner, header, conversations))
         return paths
 
     def _conversations(self, task, protocol):
+        """(the conversations to ask about, number of questions of the whole benchmark)"""
         module, path = TASKS[task], self.places.get(task)
         if hasattr(module, "make"):
             found = module.make(self.model.tokenizer, self.options.seed)
@@ -87,7 +90,7 @@ class Evaluation:
             seen.add(item.id)
         if not seen:
             raise EvalError(f"The data of {task} hold no questions; give the published file.")
-        return first_items(found, self.options.limit)
+        return drawn(found, self.options.seed, self.options.limit, self.options.conversations), len(seen)
 
     def _answer(self, runner, header, conversations):
         """One run. Process r of n takes the questions r, r + n …; the first one joins their files at the end."""
@@ -116,7 +119,7 @@ class Evaluation:
             PartialState().wait_for_everyone()
         return join_parts(self.options.out, name) if self.rank == 0 else file.path
 
-    def _header(self, task, protocol, conversations, key, label):
+    def _header(self, task, protocol, conversations, total, key, label):
         model, count = self.model, sum(len(conversation.items) for conversation in conversations)
         return {
             "task": task,
@@ -129,7 +132,7 @@ class Evaluation:
             "protocol_hash": protocol.hash,
             "data_hash": data_hash(conversations),
             "questions": count,
-            "asked": f"the first {count}" if self.options.limit else "all",
+            "asked": "all" if count == total else f"of {total:,}, drawn at random",
             "seed": self.options.seed,
             "dtype": str(model.dtype).removeprefix("torch."),
             "device": torch.cuda.get_device_name(model.device) if model.device.type == "cuda" else "CPU",

@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+import random
+from dataclasses import asdict, dataclass, field, replace
 
 from .errors import EvalError
 
@@ -89,17 +90,31 @@ def data_hash(conversations):
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def first_items(conversations, limit):
-    """The first `limit` questions with their conversations, all without a limit."""
-    if limit is None:
-        return conversations
-    kept = []
-    for conversation in conversations:
-        if limit <= 0:
-            break
-        items = conversation.items[:limit]
-        limit -= len(items)
-        kept.append(
-            Conversation(conversation.id, conversation.messages, items, conversation.passages, conversation.names)
-        )
-    return kept
+def drawn(conversations, seed, limit=None, count=None):
+    """At most `limit` questions about at most `count` conversations, drawn at random by the seed; None: all of them.
+
+    Every kind of question keeps its share. Conversations without a drawn question are left out.
+    """
+    dice = random.Random(seed)
+    if count is not None and count < len(conversations):
+        chosen = sorted(dice.sample(range(len(conversations)), count))
+        conversations = [conversations[place] for place in chosen]
+    kept = {item.id for conversation in conversations for item in conversation.items}
+    if limit is not None and limit < len(kept):
+        kinds = {}
+        for item in (item for conversation in conversations for item in conversation.items):
+            kinds.setdefault(item.kind, []).append(item.id)
+        shares = _shares([len(ids) for ids in kinds.values()], limit)
+        kept = {key for ids, share in zip(kinds.values(), shares, strict=True) for key in dice.sample(ids, share)}
+    some = [replace(c, items=[item for item in c.items if item.id in kept]) for c in conversations]
+    return [conversation for conversation in some if conversation.items]
+
+
+def _shares(sizes, total):
+    """`total` split in proportion to the sizes into whole numbers, by the largest remainders."""
+    exact = [size * total / sum(sizes) for size in sizes]
+    shares = [int(share) for share in exact]
+    left = sorted(range(len(sizes)), key=lambda place: shares[place] - exact[place])
+    for place in left[: total - sum(shares)]:
+        shares[place] += 1
+    return shares

@@ -1,6 +1,6 @@
 """Token blocks of a prompt under a protocol and a condition: what all questions share, and each question's own end."""
 
-from deltamem.compare.retrieval import retrieve
+from deltamem.compare.retrieval import Passages
 from deltamem.runtime.blocks import block, join
 from deltamem.runtime.prompt import frame
 
@@ -20,6 +20,7 @@ class Prompts:
         self.protocol, self.condition, self.by_message = protocol, condition, by_message
         self.header, self.footer = frame(model.chat, "user")
         self.reply = block(model.chat.reply_header, not by_message)
+        self._indexed = None, None  # a conversation and its Passages
 
     def shared(self, conversation):
         """(blocks before the question that all questions of a conversation have in common, whether history was cut).
@@ -88,8 +89,10 @@ class Prompts:
         return kept[::-1]
 
     def _retrieved(self, conversation, item):
-        messages = [{"role": "user", "content": passage} for passage in conversation.passages]
-        return "\n".join(found.partition(": ")[2] for found in retrieve(item.question, messages, PASSAGES))
+        if self._indexed[0] is not conversation:  # questions about one conversation come one after another
+            messages = [{"role": "user", "content": passage} for passage in conversation.passages]
+            self._indexed = conversation, Passages(messages)
+        return "\n".join(found.partition(": ")[2] for found in self._indexed[1].find(item.question, PASSAGES))
 
     def _filled(self, text, conversation):
         for name, value in conversation.names.items():

@@ -22,6 +22,12 @@ SETTINGS = (
 )
 
 
+def score(task, item, answer):
+    """What a record says of an answer's worth: {"said": the answer cleaned up, "scores": ...}. task: of eval.tasks."""
+    said, scores = task.score(item, answer)
+    return {"said": said, "scores": {name: list(s) if isinstance(s, tuple) else s for name, s in scores.items()}}
+
+
 class ResultFile:
     """The file that one process appends to.
 
@@ -115,14 +121,6 @@ def read_run(path):
             raise EvalError(f"{path.name}, line {number} is no result line; give a result file of this command.")
         values.append({key: item for key, item in value.items() if key != "kind"})
     return (values[0], {value["id"]: value for value in values[1:]}) if values else ({}, {})
-
-
-def _is_line(value, number):
-    if not isinstance(value, dict):
-        return False
-    return (
-        value.get("kind") == "run" if number == 1 else value.get("kind") == "item" and isinstance(value.get("id"), str)
-    )
 
 
 def _encode(values):

@@ -7,9 +7,9 @@ from pathlib import Path
 from .conditions import CONDITIONS
 from .errors import EvalError
 from .intervals import mean_interval, pairs
-from .items import Row
+from .items import Item, Row
 from .protocol import read_protocol
-from .records import SETTINGS, read_run
+from .records import SETTINGS, read_run, score
 from .tasks import TASKS
 
 # What the tables need of a run's first line, and of a question's.
@@ -89,9 +89,25 @@ def _read(path):
     for key in (*HEADER_TEXTS, *(("adapter", "adapter_hash") if header.get("adapter") else ())):
         first.get(key, str)
     metrics = read_protocol(header["task"]).metrics
-    for number, record in enumerate(records.values(), 2):
-        _check_record(Row(record, f"{name}, line {number}", REMEDY), metrics)
+    for number, (key, record) in enumerate(records.items(), 2):
+        row = Row(record, f"{name}, line {number}", REMEDY)
+        known = record.get("scores")
+        if not (isinstance(known, dict) and set(metrics) <= set(known)):  # kept without, or a metric was added since
+            records[key] = row.value = record | _scored(TASKS[header["task"]], row)
+        _check_record(row, metrics)
     return header, records
+
+
+def _scored(task, row):
+    """A record's answer scored by what the record says of its question."""
+    texts, kind, extra = (row.get("id", str), row.get("question", str)), row.get("group", str), row.get("extra", dict)
+    item, answer = Item(*texts, row.texts("gold"), kind, extra), row.get("answer", str)
+    try:
+        return score(task, item, answer)
+    except EvalError:
+        raise
+    except Exception as error:  # golds or extras of another task: each scorer stumbles in its own way
+        raise EvalError(f"{row.where} cannot be scored ({error!r:.200}); {REMEDY}.") from error
 
 
 def _check_record(row, metrics):
@@ -99,11 +115,6 @@ def _check_record(row, metrics):
         row.get(key, int, float)
     row.get("index", int), row.get("group", str), row.get("stop", str), row.get("clipped", bool)
     scores = row.get("scores", dict)
-    if not set(metrics) <= set(scores):
-        raise EvalError(
-            f"{row.where} has other scores ({', '.join(scores) or 'none'}) than its protocol has today "
-            f"({', '.join(metrics)}); answer its questions again."
-        )
     for key in metrics:
         parts = scores[key] if isinstance(scores[key], list) and len(scores[key]) == 2 else [scores[key]]
         if not all(isinstance(part, int | float) and math.isfinite(part) for part in parts):

@@ -17,6 +17,7 @@ from deltamem.runtime.run import Run
 from .conditions import writes_history
 from .errors import EvalError
 from .prompts import Prompts
+from .records import score
 
 
 @dataclass
@@ -50,10 +51,12 @@ class Runner:
     task: module of deltamem.eval.tasks. adapter: label in model.adapters, for conditions with memory. batch: rows
     answered together at most; fewer when their KV would not fit. memories: what was written for earlier conditions of
     the same task, and where to add to it; written once, a history's cost is counted in every condition that needs it.
+    scoring: False keeps the answers alone, to be scored where the scorers' packages are (see results).
     """
 
-    def __init__(self, model, task, protocol, condition, adapter=None, seed=0, batch=None, memories=None):
+    def __init__(self, model, task, protocol, condition, adapter=None, seed=0, batch=None, memories=None, scoring=True):
         self.model, self.task, self.protocol, self.condition, self.seed = model, task, protocol, condition, seed
+        self.scoring = scoring
         self.label = adapter
         self.memories = {} if memories is None else memories
         self.adapter = model.adapters[adapter] if condition.memory else None
@@ -201,17 +204,15 @@ class Runner:
 
     def _record(self, job, answer, seconds):
         text = self.model.chat.decode(answer.ids)
-        said, scores = self.task.score(job.item, text)
-        return {
+        record = {
             "index": job.index,
             "id": job.item.id,
             "group": job.item.kind,
             "question": job.item.question,
             "prompt_sha256": job.prompt_hash,
             "answer": text,
-            "said": said,
             "gold": job.item.golds,
-            "scores": {name: list(score) if isinstance(score, tuple) else score for name, score in scores.items()},
+            "extra": job.item.extra,
             "seconds": round(job.seconds + seconds, 4),
             "prompt_tokens": job.prompt_tokens,
             "written_tokens": job.written,
@@ -220,6 +221,7 @@ class Runner:
             "clipped": job.clipped,
             "peak_bytes": peak_memory(self.model.device),
         }
+        return record | score(self.task, job.item, text) if self.scoring else record
 
 
 def peak_memory(device):

@@ -1,7 +1,6 @@
 """Answer clean-up and scores as the benchmarks publish them. Each score is from 0 to 1."""
 
 import functools
-import json
 import re
 import string
 import unicodedata
@@ -12,6 +11,7 @@ from deltamem.compare.metrics import normalise, token_f1
 from .errors import EvalError
 
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
+_LETTER = re.compile(r'"answer"\s*:\s*"\s*\(?([A-D])\s*(?:[).:][^"]*)?"', re.IGNORECASE)
 _LOCOMO_DROPPED = re.compile(r"\b(a|an|the|and)\b")
 
 
@@ -71,21 +71,21 @@ def hotpotqa_f1(answer, golds):
 
 
 def last_letter(answer):
-    """The letter A to D of the last JSON object with an "answer" in the text, None when there is none."""
-    for start in reversed([place for place, sign in enumerate(answer) if sign == "{"]):
-        try:
-            letter = json.JSONDecoder().raw_decode(answer, start)[0].get("answer")
-        except (json.JSONDecodeError, RecursionError):
-            continue
-        if isinstance(letter, str) and letter.strip().upper() in ("A", "B", "C", "D"):
-            return letter.strip().upper()
-    return None
+    """The letter A to D of the last "answer" in JSON that names one, alone or before its option; None without one.
+
+    Looked for by its key: reasoning in the same object is often no valid JSON ("\\alpha").
+    """
+    found = _LETTER.findall(answer)
+    return found[-1].upper() if found else None
 
 
 # MemoryAgentBench
 
 
 def holds_alias(answer, aliases):
-    """1.0 when a normalised alias equals the normalised answer or is a part of it, be it inside a word."""
+    """1.0 when a normalised alias equals the normalised answer or is a part of it, be it inside a word.
+
+    An alias of which nothing is left, such as the letter "A", must be the answer as it stands.
+    """
     said = normalise(answer)
-    return float(any(alias and alias in said for alias in map(normalise, aliases)))
+    return float(any(wanted in said if (wanted := normalise(a)) else a.strip() == answer.strip() for a in aliases))

@@ -2,12 +2,14 @@
 
 import gzip
 import json
+import random
+from collections import Counter
 
 import pytest
 
 from deltamem.eval.data import hub_rows, local_rows
 from deltamem.eval.errors import EvalError
-from deltamem.eval.items import data_hash, first_items
+from deltamem.eval.items import Conversation, Item, data_hash, drawn
 from deltamem.eval.protocol import read_protocol
 from deltamem.eval.tasks import TASKS
 
@@ -212,9 +214,21 @@ def test_what_the_hub_withholds(monkeypatch):
         hub_rows("locomo", read_protocol("locomo").data)
 
 
-def test_the_first_items_keep_their_conversations(tmp_path):
-    conversations = read(tmp_path, "locomo") + read(tmp_path, "hotpotqa")
-    assert [len(c.items) for c in first_items(conversations, 4)] == [3, 1]
-    assert [len(c.items) for c in first_items(conversations, 2)] == [2]
-    assert first_items(conversations, None) is conversations
-    assert data_hash(first_items(conversations, 4)) != data_hash(conversations)
+def test_questions_are_drawn_by_the_seed_each_kind_in_its_share():
+    def kinds(found):
+        return Counter(item.kind for conversation in found for item in conversation.items)
+
+    counts = {"a": 60, "b": 30, "c": 10}
+    items = [Item(f"{kind}{i}", "?", ["x"], kind) for kind, count in counts.items() for i in range(count)]
+    random.Random(0).shuffle(items)
+    conversations = [Conversation(str(i), [], items[10 * i : 10 * i + 10]) for i in range(10)]
+    assert drawn(conversations, 0) == drawn(conversations, 0, 100, 10) == conversations
+    some = drawn(conversations, 0, 25)
+    assert kinds(some) == {"a": 15, "b": 8, "c": 2} or kinds(some) == {"a": 15, "b": 7, "c": 3}  # halves go either way
+    assert some == drawn(conversations, 0, 25) != drawn(conversations, 1, 25)
+    ids = [item.id for conversation in some for item in conversation.items]
+    assert ids == [item.id for item in items if item.id in ids]  # in the data's order
+    few = drawn(conversations, 0, 12, 3)
+    assert len(few) <= 3 and sum(kinds(few).values()) == 12 and all(c.items for c in few)
+    assert few != drawn(conversations, 1, 12, 3)
+    assert data_hash(few) != data_hash(some)

@@ -1,13 +1,16 @@
 """Every task from its file to its table on a tiny real model, and what each condition lets the model know."""
 
 import json
+from unittest.mock import ANY
 
 import pytest
 import torch
 
 from deltamem.eval import prompts, run
+from deltamem.eval.__main__ import main
 from deltamem.eval.conditions import CONDITIONS
 from deltamem.eval.data import local_rows
+from deltamem.eval.errors import EvalError
 from deltamem.eval.prompts import Prompts, clip
 from deltamem.eval.protocol import read_protocol
 from deltamem.eval.records import read_run
@@ -46,13 +49,14 @@ def light(monkeypatch):
 def test_a_task_from_its_file_to_its_table(evaluate, adapter_folders, tmp_path, task):
     if task == "locomo":
         pytest.importorskip("nltk")
-    settings = ["--adapter", str(adapter_folders["TSW"]), "--condition", *CONDITIONS_HERE]
-    code, out, err = evaluate(task, *settings, *(["--limit", "8"] if task == "recall" else []))
+    conditions = CONDITIONS_HERE if task == "hotpotqa" else ["base-full", "memory", "memory-rag"]
+    settings = ["--adapter", str(adapter_folders["TSW"]), "--condition", *conditions]
+    code, out, err = evaluate(task, *settings, *(["--limit", "4"] if task == "recall" else []))
     assert code == 0, err
     assert read_protocol(task).title in out and "95% bootstrap" in out and "written tokens" in out
     assert (tmp_path / "out/summary.md").read_text() in out and (tmp_path / "out/summary.png").stat().st_size > 5000
     files = sorted((tmp_path / "out").glob("*.jsonl"))
-    assert len(files) == len(CONDITIONS_HERE)
+    assert len(files) == len(conditions)
     for path in files:
         header, records = read_run(path)
         assert header["questions"] == len(records) and header["model_fingerprint"] and header["data_hash"]
@@ -84,7 +88,7 @@ def test_a_chat_is_answered_like_a_session_that_has_seen_it(model, tmp_path, lab
 
 def test_batches_and_shared_prefixes_change_nothing(evaluate, adapter_folders, tmp_path):
     rows = made.memory_agent_bench()
-    settings = ["--adapter", str(adapter_folders["MSW"]), "--condition", "memory", "memory-full", "base-full"]
+    settings = ["--adapter", str(adapter_folders["MSW"]), "--condition", "memory", "memory-full", "--no-scores"]
     evaluate("memory_agent_bench", *settings, "--batch", "1", "--out", str(tmp_path / "one"), rows=rows)
     evaluate("memory_agent_bench", *settings, "--batch", "8", "--out", str(tmp_path / "many"), rows=rows)
     alone = [{**row, "questions": row["questions"][:1], "answers": row["answers"][:1]} for row in rows]
@@ -98,7 +102,7 @@ def test_batches_and_shared_prefixes_change_nothing(evaluate, adapter_folders, t
 
 
 def test_a_batch_too_large_for_the_device_is_answered_in_parts(evaluate, tmp_path, monkeypatch):
-    evaluate("hotpotqa", "--condition", "base", "--out", str(tmp_path / "whole"))
+    evaluate("hotpotqa", "--condition", "base", "--no-scores", "--out", str(tmp_path / "whole"))
     real = run.answer_rows
 
     def small_device(backbone, chat, prompts, *rest):
@@ -108,7 +112,7 @@ def test_a_batch_too_large_for_the_device_is_answered_in_parts(evaluate, tmp_pat
 
     monkeypatch.setattr(run, "answer_rows", small_device)
     room = 1
-    assert evaluate("hotpotqa", "--condition", "base")[0] == 0
+    assert evaluate("hotpotqa", "--condition", "base", "--no-scores")[0] == 0
     assert answers(tmp_path / "out/hotpotqa.base.jsonl") == answers(tmp_path / "whole/hotpotqa.base.jsonl")
     room = 0
     code, _, err = evaluate("hotpotqa", "--condition", "base-full")
@@ -174,7 +178,7 @@ def test_retrieved_passages_stand_in_the_prompt_and_stay_out_of_the_memory(model
 
 def test_controls_change_what_the_state_says(evaluate, adapter_folders, tmp_path):
     settings = ["--adapter", str(adapter_folders["MSW"]), "--condition", "memory", "memory-zero", "memory-shuffled"]
-    evaluate("hotpotqa", *settings)
+    evaluate("hotpotqa", *settings, "--no-scores")
     said = [answers(tmp_path / f"out/hotpotqa.{key}.MSW.jsonl") for key in settings[3:]]
     assert said[0] != said[1] and said[0] != said[2] and said[1] != said[2]
 
@@ -188,9 +192,9 @@ def test_a_static_lora_answers_and_leaves_the_backbone_as_it_was(evaluate, tiny_
     config = peft.LoraConfig(r=4, lora_alpha=64, target_modules=["q_proj", "v_proj"], init_lora_weights=False)
     peft.get_peft_model(backbone, config).save_pretrained(tmp_path / "lora")
     settings = ["--condition", "lora-full", "base-full", "--lora", str(tmp_path / "lora")]
-    code, out, err = evaluate("hotpotqa", *settings)
+    code, _, err = evaluate("hotpotqa", *settings, "--no-scores")
     assert code == 0, err
-    evaluate("hotpotqa", "--condition", "base-full", "--out", str(tmp_path / "plain"))
+    evaluate("hotpotqa", "--condition", "base-full", "--no-scores", "--out", str(tmp_path / "plain"))
     assert answers(tmp_path / "out/hotpotqa.base-full.jsonl") == answers(tmp_path / "plain/hotpotqa.base-full.jsonl")
     assert answers(tmp_path / "out/hotpotqa.lora-full.jsonl") != answers(tmp_path / "out/hotpotqa.base-full.jsonl")
     code, _, err = evaluate("hotpotqa", "--condition", "lora-full", "--lora", str(tmp_path))
@@ -200,12 +204,12 @@ def test_a_static_lora_answers_and_leaves_the_backbone_as_it_was(evaluate, tiny_
 
 
 def test_wrong_settings_are_one_sentence(evaluate, tiny_adapter_folder, tmp_path):
-    for name in ("--limit", "--batch"):
+    for name in ("--limit", "--conversations", "--batch"):
         assert f"error: {name} is 0; give a number from 1" in evaluate("hotpotqa", name, "0")[2]
     assert "has no adapter of its own" in evaluate("hotpotqa", "--condition", "memory")[2]
     rows = made.hotpotqa() + made.hotpotqa(1)
     assert 'two questions of the id "h0"' in evaluate("hotpotqa", "--condition", "base", rows=rows)[2]
-    evaluate("hotpotqa", "--condition", "base")
+    evaluate("hotpotqa", "--condition", "base", "--no-scores")
     said = evaluate("hotpotqa", "--condition", "base", "--seed", "1")[2]
     assert "was made with another seed (0, now 1); give another folder with --out" in said
     assert said.strip().count("\n") == 0 or "error:" in said.strip().splitlines()[-1]
@@ -213,6 +217,22 @@ def test_wrong_settings_are_one_sentence(evaluate, tiny_adapter_folder, tmp_path
 
 def test_records_can_be_read_by_others(evaluate, tmp_path):
     evaluate("hotpotqa", "--condition", "base", "--limit", "2")
-    lines = [json.loads(line) for line in (tmp_path / "out/hotpotqa.base.jsonl").read_text().splitlines()]
-    assert [line["kind"] for line in lines] == ["run", "item", "item"]
-    assert lines[0]["asked"] == "the first 2" and lines[1]["id"] == "h0" and lines[1]["gold"] == ["the sea"]
+    header, *items = [json.loads(line) for line in (tmp_path / "out/hotpotqa.base.jsonl").read_text().splitlines()]
+    assert header["kind"] == "run" and header["asked"] == "of 3, drawn at random"
+    assert [item["kind"] for item in items] == ["item"] * 2 and all(item["gold"] == ["the sea"] for item in items)
+
+
+def test_answers_are_scored_later_where_the_scorers_are(evaluate, tmp_path, capsys, monkeypatch):
+    def absent(*_):
+        raise EvalError("The package is missing.")
+
+    real = ifeval.score
+    monkeypatch.setattr(ifeval, "check_packages", absent)
+    monkeypatch.setattr(ifeval, "score", absent)
+    assert evaluate("ifeval", "--condition", "base")[0] == 1
+    assert evaluate("ifeval", "--condition", "base", "--no-scores") == (0, "", ANY)
+    path = str(tmp_path / "out/ifeval.base.jsonl")
+    assert main(["--compare", path, "--out", str(tmp_path)]) == 1  # here neither
+    monkeypatch.setattr(ifeval, "score", real)
+    assert main(["--compare", path, "--out", str(tmp_path)]) == 0
+    assert " | 2 | 50.0 [50.0, 50.0] |" in capsys.readouterr().out

@@ -55,7 +55,11 @@ def test_locomo_f1(answer, gold, category, score):
         ('```json\n{"answer": "A"}\n```', "A"),
         ('{"reason": "x", "answer": " b "}', "B"),
         (r'{"reason": "\\frac{1}{2} of {x}", "answer": "D"}', "D"),  # braces in the reasoning
+        (r'{"reason": "\alpha is {half", "answer": "D"}', "D"),  # which no JSON reader takes
         ('{"answer": "A"} so {the rest is prose}', "A"),
+        ('{"answer": "(c) 5 eV"} {"answer": "Because"} {"answer": "LETTER"}', "C"),
+        ('{"answer": "b. B and C"}', "B"),
+        ('{"answer": "A or B"}', None),
         ('{"a":' * 5000, None),
         ("The answer is B.", None),
         ("", None),
@@ -76,6 +80,7 @@ def test_gpqa_letter(answer, letter):
         ("I don't know", ["Paris", "paris, france"], 0.0),
         ("Paris!", ["London", "The Paris"], 1.0),
         ("anything", ["the"], 0.0),  # an alias that normalises to nothing is in no answer
+        ("A ", ["A"], 1.0),  # but may be one
     ],
 )
 def test_memory_agent_bench(answer, aliases, score):

@@ -111,7 +111,7 @@ def test_a_run_that_was_stopped_is_compared_on_what_it_answered(tmp_path):
     assert "| δ-mem, state only, MSW | 2 | +50.0 [+0.0, +100.0] | 1 | 0 |" in text  # Base was wrong on both
 
 
-@pytest.mark.parametrize("part", [{"questions": 2}, {"asked": "the first 1"}])
+@pytest.mark.parametrize("part", [{"questions": 2}, {"asked": "drawn at random from 3 about 1 histories"}])
 def test_the_average_takes_whole_benchmarks_only(tmp_path, part):
     five = ["locomo", "hotpotqa", "ifeval", "gpqa_diamond", "memory_agent_bench"]
     paths = [write(tmp_path, task, "base", [1.0], None, **(part if task == "ifeval" else {})) for task in five]
@@ -146,7 +146,7 @@ def test_runs_of_other_programs(tmp_path, change, message):
     ("name", "value", "message"),
     [
         ("seconds", "fast", 'line 2, "seconds" is of type str; it must be int or float'),
-        ("scores", {}, r"other scores \(none\) than its protocol has today \(em, f1\)"),
+        ("scores", {}, 'line 2 has no field "question"'),  # nothing to score it by
         ("scores", {"em": "1", "f1": 1}, "line 2, \"em\" is '1', which is no score"),
         ("scores", {"em": float("nan"), "f1": 1}, 'line 2, "em" is nan, which is no score'),
         ("index", None, 'line 2 has no field "index"'),
@@ -158,6 +158,21 @@ def test_damaged_answers(tmp_path, name, value, message):
     header, item = map(json.loads, path.read_text().splitlines())
     path.write_text("".join(json.dumps(line) + "\n" for line in (header, item | {name: value})))
     with pytest.raises(EvalError, match=message):
+        read_results([path])
+
+
+def test_answers_without_scores_are_scored_by_what_stands_beside_them(tmp_path):
+    path = write(tmp_path, "hotpotqa", "base", [0.0, 0.0])
+    header, *items = map(json.loads, path.read_text().splitlines())
+    for item, answer in zip(items, ("The sea!\nAs said", "a dog"), strict=True):
+        del item["scores"]
+        item |= {"question": "What?", "gold": ["the sea"], "extra": {}, "answer": answer}
+    path.write_text("".join(json.dumps(line) + "\n" for line in (header, *items)))
+    first, second = read_results([path])["hotpotqa"][0].records
+    assert first["scores"] == {"em": 1.0, "f1": 1.0} and first["said"] == "The sea!" and second["scores"]["em"] == 0.0
+    items[1]["gold"] = []
+    path.write_text("".join(json.dumps(line) + "\n" for line in (header, *items)))
+    with pytest.raises(EvalError, match="line 3 cannot be scored .*; give a result file"):
         read_results([path])
 
 
