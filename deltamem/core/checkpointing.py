@@ -12,6 +12,5 @@ def checkpoint_layers(model: nn.Module) -> None:
     A layer that runs again comes back to the pass it belongs to: same states before, same plan, nothing written twice.
     """
     hook_backbone(model).replays = True
-    model.gradient_checkpointing_enable(
-        gradient_checkpointing_kwargs={"use_reentrant": False, "context_fn": replayed_pass}
-    )
+    named = "activation" if hasattr(model, "activation_checkpointing_enable") else "gradient"  # as older releases do
+    getattr(model, f"{named}_checkpointing_enable")({"use_reentrant": False, "context_fn": replayed_pass})

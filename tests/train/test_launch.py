@@ -1,7 +1,6 @@
 """Several processes under accelerate train what one process does."""
 
 import json
-import os
 import subprocess
 import sys
 
@@ -9,25 +8,32 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-OPTIONS = ["--config", "tsw", "--steps", "3", "--ordinary", "2", "--batch-share", "0.04", "--checkpoint-every", "1"]
+from deltamem.train.__main__ import main
+
+from .test_kill import ENVIRONMENT, options, write_papers
+
 LAUNCH = ["accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1", "--mixed_precision",
           "no", "--dynamo_backend", "no", "--main_process_port", "0", "-m"]  # fmt: skip
 
 
-def trained(out, launcher):
-    """(losses, adapter weights) of a short training of the demo model."""
-    command = [sys.executable, "-m", *launcher, "deltamem.train", "--out", str(out), *OPTIONS]
-    places = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "TRITON_INTERPRET": "0"}
-    done = subprocess.run(command, env=os.environ | places, capture_output=True, text=True, timeout=600)
-    assert done.returncode == 0, done.stderr[-3000:]
+def outcome(out):
+    """(losses, adapter weights) of a training."""
     losses = [json.loads(line)["loss"] for line in (out / "log.jsonl").read_text().splitlines()]
     return losses, load_file(out / "adapter" / "delta_mem_adapter.safetensors")
 
 
 @pytest.mark.slow
-def test_two_processes_train_like_one(demo_model, tmp_path):
-    (one, alone), (two, shared) = trained(tmp_path / "one", []), trained(tmp_path / "two", LAUNCH)
-    assert len(one) == 3 and one == pytest.approx(two, rel=0.03)
-    moved = torch.cat([(shared[name] - alone[name]).float().flatten() for name in alone])
-    size = torch.cat([alone[name].float().flatten() for name in alone])
+def test_two_processes_train_like_one(tiny_model_folder, tmp_path):
+    papers, one, two = write_papers(tmp_path, 12), tmp_path / "one", tmp_path / "two"
+    more = ["--batch-share", "0.125", "--accumulate", "1", "--checkpoint-every", "1", "--learning-rate", "1e-2"]
+    assert main(options(tiny_model_folder, papers, one, *more)) == 0
+    command = [sys.executable, "-m", *LAUNCH, "deltamem.train", *options(tiny_model_folder, papers, two, *more)]
+    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr[-3000:]
+    (alone, first), (shared, second) = outcome(one), outcome(two)
+    assert len(alone) == 3 and alone == pytest.approx(shared, rel=0.001)
+    moved, size = (
+        torch.cat([tensors.float().flatten() for tensors in group])
+        for group in ([second[name] - first[name] for name in first], first.values())
+    )
     assert moved.norm() < 0.02 * size.norm()

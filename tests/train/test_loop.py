@@ -12,10 +12,10 @@ from deltamem.train.loop import Trainer, learning_rate
 from deltamem.train.step import ChatStep, causal_attention, divergence, last_hidden, predictions
 
 
-def make_trainer(tiny, batches, folder, steps=8, states=1, settings=None, **config):
+def make_trainer(tiny, batches, folder, steps=4, states=1, settings=None, **config):
     torch.manual_seed(0)
     config = HFDeltaMemConfig(rank=4, alpha=8.0, num_state_heads=states, output_init="base_slice", **config)
-    settings = settings or Settings(steps=steps, checkpoint_every=4, learning_rate=1e-2)
+    settings = settings or Settings(steps=steps, checkpoint_every=2, learning_rate=1e-2)
     adapter = trained(new_adapter(tiny.backbone, config))
     return Trainer(ChatStep(tiny.backbone, adapter), batches, settings, folder, tiny.backbone)
 
@@ -29,7 +29,7 @@ def test_one_batch_can_be_learnt(tiny, batches, tmp_path, write):
     trainer = make_trainer(tiny, batches, tmp_path, memory_write_granularity=write)
     slots = [slot.trimmed() for slot in batches[0][1]]
     before = [p.clone() for p in tiny.backbone.parameters()]
-    losses = [trainer.update(slots).item() for _ in range(25)]
+    losses = [trainer.update(slots).item() for _ in range(12)]
     assert losses[-1] < 0.97 * losses[0]
     assert all(torch.equal(a, b) for a, b in zip(before, tiny.backbone.parameters(), strict=True))
 
@@ -42,29 +42,29 @@ def test_resume_is_exact(tiny, batches, tmp_path):
     class Stop(Exception):
         pass
 
-    def stop_after_five(slots, update=part.update):
-        if part.step == 5:
+    def stop_after_three(slots, update=part.update):
+        if part.step == 3:
             raise Stop
         return update(slots)
 
-    part.update = stop_after_five
+    part.update = stop_after_three
     with pytest.raises(Stop):
         part.run()
     rest = make_trainer(tiny, batches, tmp_path / "part")
     rest.resume()
-    assert rest.step == 4
+    assert rest.step == 2
     rest.run()
     assert torch.equal(weights(whole), weights(rest))
     steps = [json.loads(line)["step"] for line in (tmp_path / "part" / "log.jsonl").read_text().splitlines()]
-    assert steps == [4, 8]
+    assert steps == [2, 4]
 
 
 def test_resume_refuses_what_does_not_fit(tiny, batches, tmp_path):
     with pytest.raises(TrainingError, match="no .*checkpoint"):
         make_trainer(tiny, batches, tmp_path).resume()
     make_trainer(tiny, batches, tmp_path).run()
-    with pytest.raises(TrainingError, match="steps 8 -> 9"):
-        make_trainer(tiny, batches, tmp_path, steps=9).resume()
+    with pytest.raises(TrainingError, match="steps 4 -> 5"):
+        make_trainer(tiny, batches, tmp_path, steps=5).resume()
     with pytest.raises(TrainingError, match="another shape"):
         make_trainer(tiny, batches, tmp_path, states=2).resume()
     (tmp_path / "checkpoint.safetensors").write_bytes(b"x" * 100)
@@ -79,7 +79,7 @@ def test_a_loss_that_is_no_number_stops_the_run(tiny, batches, tmp_path):
     broken = make_trainer(tiny, batches, tmp_path)
     with torch.no_grad():
         broken.parameters[0].fill_(float("nan"))
-    with pytest.raises(TrainingError, match="between step 0 and step 4"):
+    with pytest.raises(TrainingError, match="between step 0 and step 2"):
         broken.run()
     assert (tmp_path / "checkpoint.safetensors").read_bytes() == kept
 
@@ -141,7 +141,7 @@ def test_keeping_ordinary_text_lowers_the_divergence(tiny, batches):
         adapter = trained(new_adapter(tiny.backbone, HFDeltaMemConfig(rank=4, alpha=8.0, output_init="base_slice")))
         plain, kept = ChatStep(tiny.backbone, adapter), ChatStep(tiny.backbone, adapter, keep)
         optimizer = torch.optim.Adam(adapter.parameters(), lr=1e-2)
-        for _ in range(20):
+        for _ in range(10):
             optimizer.zero_grad()
             kept(slots).backward()
             optimizer.step()
