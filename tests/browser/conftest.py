@@ -18,6 +18,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 START_S = 900  # the first start fetches the demo model
+WAIT_MS = 300_000  # for anything on the page: nothing may fail because a machine is slow
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking"]
 
 
@@ -74,7 +75,7 @@ def address(browser):
         assert "Traceback" not in "".join(rest), "".join(rest)
     finally:
         process.terminate()
-        process.wait(timeout=30)
+        process.wait(timeout=120)
 
 
 @pytest.fixture(scope="session")
@@ -95,7 +96,7 @@ def open_page(browser, address):
         )
         contexts.append(context)
         tab = context.new_page()
-        tab.set_default_timeout(60_000)
+        tab.set_default_timeout(WAIT_MS)
         tab.on(
             "request", lambda r: foreign.append(r.url) if not r.url.startswith((address, "data:", "blob:")) else None
         )

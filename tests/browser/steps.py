@@ -1,5 +1,7 @@
 """What a visitor does, as functions on a tab."""
 
+from contextlib import contextmanager
+
 import pytest
 
 QUESTION = "What is my boat called?"
@@ -8,7 +10,7 @@ QUESTION = "What is my boat called?"
 def limit_answers(tab, tokens=12):
     tab.click("#ask-settings button >> nth=0")
     field = tab.locator("#ask-max-tokens input[type=number]")
-    for _ in range(20):  # a field that has just appeared may still be given its first value
+    for _ in range(400):  # a field that has just appeared may still be given its first value
         field.fill(str(tokens))
         field.press("Tab")
         tab.wait_for_timeout(150)
@@ -35,28 +37,30 @@ def write(tab):
 
 def ask(tab, question=QUESTION):
     tab.fill("#ask-text textarea", question)
-    tab.press("#ask-text textarea", "Enter")
-    tab.wait_for_selector("#ask-stop:enabled")
+    with answering(tab):
+        tab.press("#ask-text textarea", "Enter")
 
 
 def retry(tab):
     """Ask the last question again and wait for the answers."""
-    from playwright.sync_api import TimeoutError  # not needed where there is no browser
-
-    for _ in range(5):  # a click while another control's answer is being drawn may be lost
+    with answering(tab):
         tab.click("#ask-retry:enabled")
-        try:
-            tab.wait_for_selector("#ask-stop:enabled", timeout=5_000)
-            break
-        except TimeoutError:
-            continue
-    else:
-        pytest.fail("no click on Retry all was heard")
     finished(tab)
 
 
+@contextmanager
+def answering(tab):
+    """Wait until what is done inside has set the columns to answering, however soon they are done with it."""
+    tab.evaluate(
+        "() => { window.began = false; const stop = document.querySelector('#ask-stop');"
+        " new MutationObserver(() => { window.began ||= !stop.disabled; }).observe(stop, {attributes: true}); }"
+    )
+    yield
+    tab.wait_for_function("window.began")
+
+
 def finished(tab):
-    tab.wait_for_selector("#ask-stop:disabled", timeout=180_000)
+    tab.wait_for_selector("#ask-stop:disabled", timeout=600_000)
     tab.wait_for_selector("#ask-send:enabled")
 
 
@@ -70,7 +74,7 @@ def choose(tab, *keys):
         tab.wait_for_function(
             "n => [...document.querySelectorAll('.dm-arm')].filter(e => e.offsetParent).length === n",
             arg=before + (-1 if now else 1),
-            timeout=120_000,
+            timeout=600_000,
         )
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.browser.steps import example, finished, limit_answers, nothing_overflows, shown, write
+from tests.browser.steps import answering, example, finished, limit_answers, nothing_overflows, shown, write
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 TABS = {
@@ -43,8 +43,8 @@ def test_every_way_of_looking(open_page, screenshots, width, height, scheme):
     example(tab)
     write(tab)
     shown(tab, "memory-atlas")
-    tab.click("#question-0")
-    tab.wait_for_selector("#ask-stop:enabled")
+    with answering(tab):
+        tab.click("#question-0")
     finished(tab)
     tab.wait_for_function("document.querySelector('#memory-moment').innerText.includes('turn 1')")
     for name, figures in TABS.items():

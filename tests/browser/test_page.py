@@ -7,6 +7,7 @@ import pytest
 
 from tests.browser.steps import (
     QUESTION,
+    answering,
     answers,
     ask,
     finished,
@@ -33,8 +34,8 @@ def test_looks(open_page, screenshots, width, height, scheme):
     tab.click("[id^=example-] >> nth=0")
     tab.wait_for_selector("#history-preview table")
     write(tab)
-    tab.click("#question-0")
-    tab.wait_for_selector("#ask-stop:enabled")
+    with answering(tab):
+        tab.click("#question-0")
     finished(tab)
     shown(tab, "memory-atlas")
     shown(tab, "memory-layer")

@@ -4,7 +4,7 @@ import gradio as gr
 import pytest
 from gradio_client import Client
 
-from ui.actions.common import Refused, excused, excused_steps, sentence
+from ui.actions.common import Refused, excused, excused_steps, guarded, sentence
 from ui.registry import Gone
 
 ERRORS = {"gone": Gone("The page has gone."), "swept": FileNotFoundError("figure.png"), "refused": Refused("No.")}
@@ -49,3 +49,19 @@ def test_a_library_s_message_becomes_a_sentence():
     ):
         assert sentence(Refused(said)) == shown
     assert "RuntimeError" in sentence(RuntimeError("secret")) and "secret" not in sentence(RuntimeError("secret"))
+
+
+def test_steps_repeat_what_components_were_told_and_no_plain_values():
+    """What a slow browser has not shown yet would be lost with the next step that does not name it."""
+    stop, text, note = gr.Button(), gr.Textbox(), gr.HTML()
+    for wrap in (guarded(note), excused_steps):
+
+        @wrap
+        def steps():
+            yield {stop: gr.Button(interactive=True), text: ""}
+            yield {note: "half"}
+            yield {stop: gr.Button(interactive=False), note: "done"}
+
+        first, second, third = steps()
+        assert second == {stop: first[stop], note: "half"}
+        assert third[stop] is not first[stop] and text not in third

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import gradio as gr
+from gradio.blocks import Block
 
 from deltamem.core.errors import DeltaMemError
 from deltamem.transcripts import TranscriptError
@@ -88,6 +89,27 @@ def _capital(text: str) -> str:
     return text[0].upper() + text[1:] if first.isascii() and first.isalpha() and first.islower() else text
 
 
+def lasting(handler):
+    """For generator handlers: every step repeats the properties that earlier steps gave to components.
+
+    Gradio sends a step as its difference to the one before, and its page works that into the earlier step's own
+    objects: a slow browser, which has not shown the earlier step yet, would lose what the next one no longer names
+    (a button that is free now, say). Plain values are safe and are not repeated: people may be typing there.
+    """
+
+    @functools.wraps(handler)
+    def run(*args):
+        told = {}
+        for step in handler(*args):
+            if not isinstance(step, dict):  # nothing to change
+                yield told or step
+                continue
+            told |= {part: value for part, value in step.items() if isinstance(value, Block)}
+            yield {**told, **step}
+
+    return run
+
+
 def guarded(note: gr.HTML, rest: Callable[[], dict] | None = None):
     """For generator handlers: an error becomes a warning and a sentence in `note`; rest() frees the controls."""
 
@@ -96,6 +118,7 @@ def guarded(note: gr.HTML, rest: Callable[[], dict] | None = None):
             raise TypeError(f"{handler.__name__} must be a generator")
 
         @functools.wraps(handler)
+        @lasting
         def run(*args):
             try:
                 yield from handler(*args)
@@ -141,6 +164,7 @@ def excused_steps(handler):
     """For generator handlers: as `excused`."""
 
     @functools.wraps(handler)
+    @lasting
     def run(*args):
         try:
             yield from handler(*args)

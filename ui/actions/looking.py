@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 
 import gradio as gr
@@ -17,6 +18,7 @@ from ..talk import take_back
 from .common import DRAW, MODEL, SCHEME, Page, Refused, excused, excused_steps
 from .keeping import PRESS
 
+LAST = sys.maxsize  # beyond every step: the newest is shown
 MEASURED = ("tokens", "influence")  # tabs whose figures need the step's trace
 
 
@@ -42,17 +44,14 @@ def wire(page: Page, changes: list) -> None:
         return Maps(page.registry.get(key), Place(*place))
 
     @excused_steps
-    def newest(key, tab, *values):
-        *place, dark = values
-        maps = maps_at(key, *place)
+    def newest(key, tab, arm, layer, head, against, dark):
+        maps = maps_at(key, arm, LAST, layer, head, against)
         if maps.empty:
             yield {panel.empty: gr.HTML(visible=True), panel.full: gr.Column(visible=False)}
             return
-        arm, _, layer, head, against = place
-        maps = maps_at(key, arm, len(maps.shots[maps.place.arm]) - 1, layer, head, against)
         if not maps.workspace.seen:
             maps.workspace.seen = True
-            maps = maps_at(key, arm, maps.place.turn, maps.strongest(), head, against)
+            maps = maps_at(key, arm, LAST, maps.strongest(), head, against)
         yield {panel.empty: gr.HTML(visible=False), panel.full: gr.Column(visible=True), **_controls(maps)}
         yield from _figures(maps, tab, dark)
 
@@ -137,10 +136,12 @@ def wire(page: Page, changes: list) -> None:
 
     spot = [page.key, *panel.place]
     view = [page.key, panel.tab, *panel.place, panel.dark]
+    # Without the step: after an undo the slider may still stand at one that there is no more.
+    latest = [page.key, panel.tab, panel.arm, panel.layer, panel.head, panel.against, panel.dark]
     outputs = panel.outputs
     drawn = {**DRAW, "js": SCHEME}
     for event in changes:
-        event.then(newest, view, outputs, **drawn)
+        event.then(newest, latest, outputs, **drawn)
     # While a slider is dragged, only its last position is drawn.
     late = {**drawn, "trigger_mode": "always_last"}
     for control in (panel.turn, panel.layer, panel.head, panel.against):
