@@ -1,11 +1,11 @@
 """Shared fixtures: a tiny random backbone on disk, and the demo model."""
 # ruff: noqa: E402
 
-from deltamem.runtime.threads import give_way
-
-give_way()  # before PyTorch; programs that the tests start inherit it
-
 import os
+
+# One thread, before PyTorch is imported; programs that the tests start inherit it. Most tensors here are too small to
+# share, and where cores are taken by others two threads wait for each other at every step.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 import torch

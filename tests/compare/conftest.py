@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.runtime.conftest import adapter_folders, model, one_thread, plain, sent  # noqa: F401
+from tests.runtime.conftest import adapter_folders, model, plain, sent  # noqa: F401
 
 HISTORY = [
     {"role": "user", "content": "My dog is called Rex."},

@@ -9,7 +9,6 @@ from deltamem.compare.api import MAX_HISTORY, Api, ApiError, parse_arms
 from deltamem.compare.arms import PRESETS, start_session
 from deltamem.core.errors import DeltaMemError
 
-pytestmark = pytest.mark.usefixtures("one_thread")
 TEXT = "User: My dog is called Rex.\nAssistant: Hello Rex!\nUser: He likes the sea.\nAssistant: I am fine, thank you."
 MANY_PROBES = "question,answer\n" + "".join(f"{number}?,b\n" for number in range(51))
 PROBES = "question,answer\nWho is Rex?,dog\nWhat does he like?,the sea\n"

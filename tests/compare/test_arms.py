@@ -10,8 +10,6 @@ from deltamem.compare.errors import ArmError
 from deltamem.runtime.errors import SessionError
 from tests.compare.conftest import OTHER
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 def test_presets_are_the_six_named_ones():
     assert list(PRESETS) == ["base", "base-rag", "base-full", "memory", "memory-rag", "memory-full"]

@@ -12,7 +12,6 @@ from deltamem.compare import command, program
 from deltamem.compare.arms import PRESETS
 from deltamem.runtime import load_model
 
-pytestmark = pytest.mark.usefixtures("one_thread")
 HISTORY = "User: My dog is called Rex.\nAssistant: Hello Rex!\nUser: He likes the sea.\nAssistant: Fine."
 PROBES = "question,answer\nWho is Rex?,dog\nWhat does he like?,the sea\nHow?,fine\n"
 

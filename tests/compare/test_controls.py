@@ -9,8 +9,6 @@ from deltamem.compare.errors import ArmError
 from deltamem.runtime import Session
 from tests.compare.conftest import OTHER
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 @pytest.fixture
 def told(model, history):

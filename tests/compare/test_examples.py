@@ -45,7 +45,6 @@ def test_the_guide_is_whole():
         assert words in guide
 
 
-@pytest.mark.usefixtures("one_thread")
 def test_the_script_in_code(model, monkeypatch, capsys):
     monkeypatch.syspath_prepend(str(EXAMPLES))
     import compare_in_code

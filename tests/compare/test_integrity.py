@@ -14,8 +14,6 @@ from deltamem.core.config import HFDeltaMemConfig
 from deltamem.runtime import Session
 from deltamem.runtime.errors import SessionError
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 def line(findings, label):
     return next(one for one in findings.lines if one.label == label)

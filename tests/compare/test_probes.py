@@ -16,7 +16,6 @@ from deltamem.compare.probes.results import interval, score
 from deltamem.train.words import is_test_value
 from tests.compare.conftest import OTHER
 
-pytestmark = pytest.mark.usefixtures("one_thread")
 PROBES = [Probe("Who is Rex?", ("a dog", "dog")), Probe("What does he like?", ("the sea",)), Probe("How?", ("fine",))]
 
 

@@ -19,7 +19,6 @@ from deltamem.compare.report import history_sha256, write_report
 from deltamem.compare.report.pages import code, plain, size
 from tests.compare.conftest import OTHER
 
-pytestmark = pytest.mark.usefixtures("one_thread")
 WHEN = datetime(2026, 11, 25, 20, 0)
 EVIL = (
     '"><script>alert(1)</script><img src=x onerror=alert(2)> ![x](http://evil.example/x.png) [a](javascript:x) '

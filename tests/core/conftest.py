@@ -1,19 +1,10 @@
-"""One thread for tests whose tensors are too small to share among several, and an adapter folder to spoil."""
+"""An adapter folder to spoil."""
 
 import shutil
 
 import pytest
-import torch
 
 from .golden import adapter_folder
-
-
-@pytest.fixture(autouse=True, scope="package")
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture

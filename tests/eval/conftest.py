@@ -4,7 +4,7 @@ import pytest
 
 from deltamem.eval.__main__ import main
 from deltamem.eval.records import read_run
-from tests.runtime.conftest import adapter_folders, model, one_thread  # noqa: F401
+from tests.runtime.conftest import adapter_folders, model  # noqa: F401
 
 from . import made
 

@@ -68,7 +68,7 @@ def test_a_task_from_its_file_to_its_table(evaluate, adapter_folders, tmp_path, 
 
 @pytest.mark.parametrize("label", ["TSW", "MSW", "SSW"])
 @pytest.mark.parametrize("condition", ["memory", "memory-full", "base-full"])
-def test_a_chat_is_answered_like_a_session_that_has_seen_it(model, tmp_path, label, condition, one_thread):
+def test_a_chat_is_answered_like_a_session_that_has_seen_it(model, tmp_path, label, condition):
     chosen = CONDITIONS[condition]
     (conversation,) = TASKS["longmemeval"].read(local_rows(made.write(tmp_path, "longmemeval")))
     protocol = read_protocol("longmemeval")

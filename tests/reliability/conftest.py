@@ -1,7 +1,6 @@
 """One small model for all tests of this folder; do not change it."""
 
 import pytest
-import torch
 
 from tests.reliability.subjects import make_model
 
@@ -14,6 +13,4 @@ def place(tmp_path_factory):
 
 @pytest.fixture(scope="package")
 def model(place):
-    threads = torch.get_num_threads()
-    yield make_model(place)
-    torch.set_num_threads(threads)
+    return make_model(place)

@@ -42,15 +42,6 @@ def model(tiny_model_folder, adapter_folders):
     return model
 
 
-@pytest.fixture(scope="module")
-def one_thread():
-    """Tiny models run fastest on one thread; the other tests keep theirs."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 class Sent:
     """What reached the backbone: for each pass its ids, the ids that were written, and the KV length before it."""
 

@@ -15,7 +15,6 @@ from tests.core.tiny import make_adapter
 from tests.runtime.conftest import same_states
 from tests.runtime.decoding import FAMILIES, agree, answer, chat_stream, make_backbone, make_batch, stand_in, told
 
-pytestmark = pytest.mark.usefixtures("one_thread")
 CONFIGS = [
     {},
     {"delta_heads": ("q", "k", "v", "o"), "num_state_heads": 2, "rank": 3},

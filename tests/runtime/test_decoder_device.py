@@ -13,8 +13,6 @@ from deltamem.runtime.sampling import Sampler, Sampling
 from tests.core.tiny import make_adapter
 from tests.runtime.decoding import FAMILIES, agree, answer, chat_stream, make_backbone, make_batch, stand_in, told
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 @pytest.mark.parametrize("place", ["capture", "__init__"])
 def test_a_capture_that_fails_means_the_plain_loop_and_one_line_that_says_so(model, monkeypatch, caplog, place):

@@ -13,7 +13,6 @@ from deltamem.runtime.errors import SessionError
 from deltamem.runtime.run import Run, sentence_ids
 from deltamem.runtime.sampling import Sampler, Sampling
 
-pytestmark = pytest.mark.usefixtures("one_thread")
 TEXT = "The memory keeps what the user said. My dog is called Rex and he likes the sea. "
 
 

@@ -12,8 +12,6 @@ from deltamem.runtime import Session, blocks
 from tests.runtime.conftest import same_states
 from tests.runtime.sessions import CONTEXTS, HISTORY, LABELS, text_of, told
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 def counted(binding):
     """Writes that the first layer really made."""

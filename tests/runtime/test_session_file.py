@@ -15,7 +15,6 @@ from deltamem.runtime import Session, session_file
 from deltamem.runtime.errors import SessionFileError
 from tests.runtime.conftest import same_states
 
-pytestmark = pytest.mark.usefixtures("one_thread")
 HISTORY = [
     {"role": "system", "content": 'Be kind. 你好 \u2028 \\ud800 "quoted"'},
     {"role": "user", "content": "My dog is called Rex."},

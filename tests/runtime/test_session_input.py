@@ -11,9 +11,6 @@ from deltamem.runtime.errors import SessionError
 from deltamem.runtime.prompt import exchanges, frame
 from tests.runtime.sessions import CONTEXTS, HISTORY, LABELS, told
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-
 # What comes in
 
 

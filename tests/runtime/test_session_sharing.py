@@ -6,7 +6,6 @@ from deltamem.runtime import Session
 from deltamem.runtime.errors import SessionError
 from tests.runtime.conftest import same_states
 
-pytestmark = pytest.mark.usefixtures("one_thread")
 HISTORY = [
     {"role": "user", "content": "My dog is called Rex."},
     {"role": "assistant", "content": "Hello Rex!"},

@@ -11,8 +11,6 @@ from deltamem.runtime.errors import SessionError
 from tests.runtime.conftest import same_states
 from tests.runtime.sessions import CONTEXTS, HISTORY, LABELS
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 # Settling
 
 

@@ -9,7 +9,6 @@ from deltamem.runtime.run import Run
 from deltamem.runtime.together import reply_together
 from tests.runtime.conftest import same_states
 
-pytestmark = pytest.mark.usefixtures("one_thread")
 ARMS = [
     {"memory": False},
     {"adapter": "TSW"},

@@ -8,7 +8,6 @@ from deltamem.runtime import Session, trace
 from deltamem.runtime.errors import SessionError
 from tests.runtime.conftest import same_states
 
-pytestmark = pytest.mark.usefixtures("one_thread")
 CONTEXTS = ("none", "recent", "rag", "full")
 HISTORY = [
     {"role": "user", "content": "My dog is called Rex."},

@@ -14,7 +14,7 @@ from deltamem.train.checkpoint import FILE
 
 from .test_paper import annotated, paper
 
-ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "TRITON_INTERPRET": "0"}
+ENVIRONMENT = os.environ | {"CUDA_VISIBLE_DEVICES": "", "TRITON_INTERPRET": "0"}
 
 
 def write_papers(folder, count):

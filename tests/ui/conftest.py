@@ -18,8 +18,6 @@ VARIANTS = {
 @pytest.fixture(scope="package")
 def model(tiny_model_folder, tmp_path_factory):
     """The tiny model; default adapter TSW. Shared by the tests: do not change it."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     model = load_model(tiny_model_folder, adapter=None, device="cpu")
     torch.manual_seed(1)
     for label, config in VARIANTS.items():
@@ -30,8 +28,7 @@ def model(tiny_model_folder, tmp_path_factory):
         folder = tmp_path_factory.mktemp(label)
         write_adapter(adapter, folder)
         model.add_adapter(label, folder)
-    yield model
-    torch.set_num_threads(threads)
+    return model
 
 
 @pytest.fixture
