@@ -70,7 +70,8 @@ def _encoding(data: bytes) -> str:
             data.decode("utf-8")
             return "utf-8"
         except UnicodeDecodeError:
-            sample = b"\n".join(line for line in data.split(b"\n") if not line.isascii())
+            # Each line once: what is said over and over tells no more, and looks like noise to the guess.
+            sample = b"\n".join(dict.fromkeys(line for line in data.split(b"\n") if not line.isascii()))
         if len(sample) > SAMPLE:  # cut where no letter is
             sample = sample[: max(sample.rfind(b" ", 0, SAMPLE), sample.rfind(b"\n", 0, SAMPLE)) + 1]
         text = sample.decode("utf-8", errors="replace")

@@ -1,5 +1,6 @@
-"""The real app in a process of its own, and a browser. Without a browser these tests are skipped, in CI they fail.
+"""The real app in a process of its own, and a browser. Without a browser these tests are skipped.
 
+BROWSER_TESTS=required: without a browser they fail.
 DELTAMEM_SCREENSHOTS: folder for screenshots (default: screenshots/ here).
 DELTAMEM_APP_OPTIONS: more options for app.py, such as another adapter.
 """
@@ -23,8 +24,8 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-backgroun
 
 
 def missing(what):
-    if os.environ.get("CI") == "true":
-        pytest.fail(f"{what}, and CI must not skip the browser tests")
+    if os.environ.get("BROWSER_TESTS") == "required":
+        pytest.fail(f"{what}, and the browser tests are required")
     pytest.skip(what)
 
 
