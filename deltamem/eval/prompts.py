@@ -6,8 +6,6 @@ from deltamem.runtime.prompt import frame
 
 from .conditions import writes_history
 
-PASSAGES = 8  # retrieved for a question
-
 
 class Prompts:
     """Encodes the conversations of one run. condition: an Arm.
@@ -92,7 +90,9 @@ class Prompts:
         if self._indexed[0] is not conversation:  # questions about one conversation come one after another
             messages = [{"role": "user", "content": passage} for passage in conversation.passages]
             self._indexed = conversation, Passages(messages)
-        return "\n".join(found.partition(": ")[2] for found in self._indexed[1].find(item.question, PASSAGES))
+        return "\n".join(
+            found.partition(": ")[2] for found in self._indexed[1].find(item.question, self.protocol.passages)
+        )
 
     def _filled(self, text, conversation):
         for name, value in conversation.names.items():

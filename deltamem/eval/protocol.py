@@ -24,6 +24,7 @@ class Protocol:
     temperature, top_p, top_k: decoding (temperature 0: greedy).
     clip: what stays of a history that does not fit: "recent" (its end), "start" (its beginning), "middle" (the first
         third and the last two thirds of the room).
+    passages: retrieved for a question, at most.
     metrics: score -> column title, the first is the primary one. groups: kind -> title, rows of the detailed table.
     hash: sha256 of the file.
     """
@@ -44,6 +45,7 @@ class Protocol:
     top_p: float = 1.0
     top_k: int = 0
     clip: str = "recent"
+    passages: int = 8
     groups: dict = field(default_factory=dict)
 
     @property
