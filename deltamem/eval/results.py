@@ -36,6 +36,11 @@ class Result:
         return self.header["model"]
 
     @property
+    def place(self):
+        """Where it stands in a table: models apart, conditions in their order."""
+        return self.model, list(CONDITIONS).index(self.header["condition"]), self.title
+
+    @property
     def whole(self):
         return len(self.records) == self.header["questions"]
 
@@ -70,9 +75,8 @@ def read_results(paths):
     for header, records in runs.values():
         ordered = sorted(records.values(), key=lambda record: record["index"])
         results.setdefault(header["task"], []).append(Result(header, ordered, read_protocol(header["task"])))
-    order = list(CONDITIONS)
     for found in results.values():
-        found.sort(key=lambda result: (result.model, order.index(result.header["condition"]), result.title))
+        found.sort(key=lambda result: result.place)
     return results
 
 

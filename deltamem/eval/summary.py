@@ -9,7 +9,7 @@ from .protocol import FOLDER
 
 def markdown(results, against=None):
     """The whole report. against: condition that differences are taken from (default: the first of each task)."""
-    parts = []
+    parts = [_overview(results)] if len(results) > 1 else []
     for found in results.values():
         parts += [_scores(found), _costs(found)]
         if len(found) > 1:
@@ -18,6 +18,24 @@ def markdown(results, against=None):
             parts.append(_groups(found))
     parts.append(_average(results))
     return "\n\n".join(parts) + "\n"
+
+
+def _overview(results):
+    """A row per condition, a column per benchmark with its primary score."""
+    columns = {task: {result.place: result for result in found} for task, found in results.items()}
+    heads = []
+    for found in results.values():
+        protocol = found[0].protocol
+        heads.append(f"{protocol.title}, {protocol.metrics[protocol.primary]}, n = {found[0].header['questions']}")
+    rows = []
+    for place in sorted({place for column in columns.values() for place in column}):
+        cells = [_whole_cell(column.get(place)) for column in columns.values()]
+        rows.append([place[2], place[0], *cells])
+    return "\n".join(["## Overview", "", _table(["percent", "model", *heads], rows)])
+
+
+def _whole_cell(result):
+    return _cell(result.records, result.protocol.primary, result.header["questions"]) if result else "–"
 
 
 def _scores(found):

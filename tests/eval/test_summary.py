@@ -81,6 +81,16 @@ def test_the_average_needs_all_five_and_says_what_it_is(tmp_path):
         assert value in text
 
 
+def test_the_overview_has_every_condition_of_every_task(tmp_path):
+    paths = [write(tmp_path, "hotpotqa", c, [1.0, 0.0], a) for c, a in (("base", None), ("memory", "MSW"))]
+    paths.append(write(tmp_path, "locomo", "memory", [0.5], "MSW", questions=2))
+    lines = markdown(read_results(paths)).splitlines()
+    assert lines[2] == "| percent | model | HotpotQA, EM, n = 2 | LoCoMo, F1, n = 2 |"
+    assert lines[4] == "| Base | tiny | 50.0 [0.0, 100.0] | – |"
+    assert lines[5] == "| δ-mem, state only, MSW | tiny | 50.0 [0.0, 100.0] | 50.0 [50.0, 50.0] (n = 1) |"
+    assert "Overview" not in markdown(read_results(paths[:2]))  # one benchmark's own table says it
+
+
 def test_joining_runs_from_the_command_line(tmp_path, capsys):
     paths = [write(tmp_path, "hotpotqa", c, [0.0, 1.0]) for c in ("base", "base-full")]
     assert main(["--compare", *map(str, paths), "--out", str(tmp_path / "out")]) == 0
