@@ -86,7 +86,7 @@ class Episodes:
 
     ordinary: (prompt, the backbone's own reply) pairs that keep its ordinary answers. most_facts: told in one
     conversation. dialogues, passages: real ones with questions. by_message: the memory writes whole messages, so a
-    pass holds one exchange.
+    pass holds one exchange. similar: share of further facts that are of an earlier one's family, to be told apart.
     """
 
     def __init__(
@@ -98,9 +98,11 @@ class Episodes:
         dialogues: list[Document] = (),
         passages: list[Document] = (),
         by_message: bool = False,
+        similar: float = 0.3,
     ):
         self.values, self.talk, self.ordinary, self.most_facts = values, talk, ordinary, most_facts
         self.dialogues, self.passages, self.by_message = dialogues, passages, by_message
+        self.similar = similar
 
     def make(self, rng: random.Random, layout: Layout) -> list[Turn | None]:
         """One conversation with as many turns as the layout has slots; None is a turn left out."""
@@ -120,9 +122,9 @@ class Episodes:
     # What is told
 
     def _fact(self, rng: random.Random, told: Told, about=None) -> Fact:
-        """A new fact; sometimes of the family of an earlier one, so that similar facts must be told apart."""
+        """A new fact."""
         families = EVERYDAY
-        if told.facts and rng.random() < 0.3:
+        if told.facts and rng.random() < self.similar:
             families = (rng.choice(list(told.facts.values())).family,)
         values = {fact.value.lower() for fact in told.facts.values()}
         for _ in range(20):

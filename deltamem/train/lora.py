@@ -4,6 +4,8 @@ Its context is dropped between turns like the memory's, and no state takes its p
 conversation it has guessed, from the question and from how such facts are usually answered.
 """
 
+from pathlib import Path
+
 from torch import Tensor, nn
 
 from .batches import Slot
@@ -27,6 +29,12 @@ def new_lora(backbone, parameters: int):
     shapes = [module.weight.shape for name, module in backbone.named_modules() if name.rsplit(".", 1)[-1] in TARGETS]
     rank = max(1, round(parameters / sum(rows + columns for rows, columns in shapes)))
     return get_peft_model(backbone, LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=TARGETS))
+
+
+def save_lora(lora, folder: Path) -> None:
+    """Its weights as peft stores them, in float16 as an adapter's are."""
+    weights = {name: p.detach().half() for name, p in lora.named_parameters() if p.requires_grad}
+    lora.save_pretrained(str(folder), state_dict=weights)
 
 
 class LoraStep(nn.Module):

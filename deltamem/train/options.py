@@ -22,9 +22,10 @@ class Options:
     of --passages; see paper.py). method: "delta" or "lora" (a static LoRA of as many parameters). states, write (token,
     message_mean), heads (letters of qkvo), rank, layers (empty: all), beta_bias: the adapter. start_from: adapter
     folder to start from. talk, dialogues, passages: data files, see sources.py. ordinary: prompts whose ordinary
-    answers are rehearsed. most_facts: told in one conversation. begin: where in the curriculum to start, 0 to 1; by
-    default 1, its last stage, with start_from. keep: weight of staying with the backbone's predictions in ordinary
-    text, see step.py. batch_share: of the usual batch, for small machines. accumulate: parts in which a batch is taken.
+    answers are rehearsed. most_facts: told in one conversation. similar: share of further facts that are of an earlier
+    one's family, which only their keys tell apart. begin: where in the curriculum to start, 0 to 1; by default 1, its
+    last stage, with start_from. keep: weight of staying with the backbone's predictions in ordinary text, see step.py.
+    batch_share: of the usual batch, for small machines. accumulate: parts in which a batch is taken.
     checkpoint_layers: keep only layer inputs (less memory, a third more time). cases: of the recall sample. minutes:
     the schedule ends then at the latest.
     """
@@ -51,6 +52,7 @@ class Options:
     passages: str | None = None
     ordinary: int = 1024
     most_facts: int = 8
+    similar: float = 0.3
     begin: float | None = None
     keep: float = 0.5
     batch_share: float = 1.0

@@ -16,7 +16,7 @@ from .checkpoint import TrainingError
 from .episodes import Episodes, ordinary_prompts
 from .layers import trained
 from .loop import Trainer
-from .lora import LoraStep, new_lora
+from .lora import LoraStep, new_lora, save_lora
 from .options import Options
 from .paper import PaperBatches, PaperStep, read_questions
 from .recall import sample
@@ -65,6 +65,7 @@ def make_episodes(options: Options, model) -> Episodes:
         read_dialogues(options.dialogues) if options.dialogues else [],
         read_passages(options.passages) if options.passages else [],
         by_message=options.write != "token",
+        similar=options.similar,
     )
 
 
@@ -85,7 +86,7 @@ def make_step(options: Options, model, adapter, out: Path):
     """(module from batch to loss, what saves its weights in `out`, what samples its recall or None)."""
     if options.method == "lora":
         lora = new_lora(model.backbone, sum(p.numel() for p in adapter.parameters()))
-        return LoraStep(model.backbone), partial(lora.save_pretrained, str(out / "adapter")), None
+        return LoraStep(model.backbone), partial(save_lora, lora, out / "adapter"), None
     paper = options.recipe == "paper"
     step = PaperStep(model.backbone, adapter) if paper else ChatStep(model.backbone, adapter, options.keep)
     save = partial(write_adapter, adapter, out / "adapter", torch.float16, pt=False)

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from deltamem.train.episodes import LAYOUTS, Episodes
+from deltamem.train.episodes import LAYOUTS, Episodes, Told
 from deltamem.train.facts import EVERYDAY, corrected, make_fact
 from deltamem.train.frames import CORRECTIONS_TEST, UNTOLD, in_frame, joined, long_sentence
 from deltamem.train.smalltalk import SmallTalk
@@ -46,6 +46,20 @@ def test_what_is_answered_was_said_before(episodes, name):
             told += " " + said(turn)
 
 
+def test_similar_facts_are_as_many_as_asked_for():
+    def shared(similar):
+        rng, told = random.Random(1), []
+        episodes = Episodes(Values(WORDS, "train"), SmallTalk(), [], similar=similar)
+        for _ in range(60):
+            told.append(Told())
+            episodes._fact(rng, told[-1])
+            episodes._fact(rng, told[-1])
+        pairs = [[id(fact.family) for fact in one.facts.values()] for one in told]
+        return sum(first == second for first, second in pairs)
+
+    assert shared(0.0) < 15 < 40 < shared(1.0)
+
+
 def test_a_question_for_a_corrected_fact_is_answered_with_the_newer_value():
     rng, values = random.Random(5), Values(WORDS, "train")
     for _ in range(200):
@@ -56,16 +70,12 @@ def test_a_question_for_a_corrected_fact_is_answered_with_the_newer_value():
 
 
 def test_nothing_told_is_answered_so(episodes):
-    from deltamem.train.episodes import Told
-
     turns = [episodes._ask(random.Random(seed), Told()) for seed in range(40)]
     assert {turn.reply for turn in turns} <= {UNTOLD, "Hello to you"}
     assert any(turn.reply == UNTOLD for turn in turns)
 
 
 def test_what_was_not_told_is_no_key_of_what_was(episodes):
-    from deltamem.train.episodes import Told
-
     for seed in range(60):
         rng, told = random.Random(seed), Told()
         fact = episodes._fact(rng, told)

