@@ -59,7 +59,7 @@ def take_back(workspace: Workspace) -> str | None:
             column.real.undo()
             if column.control:  # the turn was answered without it: its copy begins anew
                 column.session = column.control.make(column.real)
-        elif key in turn.aside and column.control:
+        elif column.control and column.control is turn.aside.get(key):  # a control put on since has a copy without it
             column.session.undo()
         column.done -= 1
         column.chat = column.chat[:-2]
@@ -102,12 +102,15 @@ def _answers(workspace: Workspace, keys: list[str], question: str, sampling: dic
 
 def _settle(workspace: Workspace, before: dict[str, int], question: str, sampling: dict) -> None:
     """Make the turn a step: what each session kept of it is what its chat shows."""
-    kept, aside = set(), set()
+    kept, aside = set(), {}
     for key, column in workspace.arms.items():
         if key in before:
             stats = column.session.stats()
             if stats["turns"] > before[key]:
-                (aside if column.control else kept).add(key)
+                if column.control:
+                    aside[key] = column.control
+                else:
+                    kept.add(key)
                 column.stats = stats["last"]
                 # An answer that was stopped may end in the middle of a character that only the session completes.
                 column.chat = [*column.chat[:-1], _growing(column, column.session.messages[-1]["content"])]

@@ -99,12 +99,12 @@ class Column:
 class Turn:
     """A question with how its answers were drawn.
 
-    kept: the columns whose conversation has it. aside: those that answered it under a control, on a copy.
+    kept: the columns whose conversation has it. aside: those that answered it on a copy, with the control they had on.
     """
 
     question: str
     kept: set[str]
-    aside: set[str] = field(default_factory=set)
+    aside: dict[str, Control] = field(default_factory=dict)
     sampling: dict = field(default_factory=dict)
 
 

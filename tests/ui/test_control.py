@@ -44,7 +44,7 @@ def test_on_and_off_gives_the_conversation_back(told, name):
     assert memory.real is real and memory.session is not real
     run(talk(told, "two", **SHORT))
     assert memory.chat[-1]["tag"] == memory.warning
-    assert told.turns[-1].kept == {"base"} and told.turns[-1].aside == {"memory"}
+    assert told.turns[-1].kept == {"base"} and set(told.turns[-1].aside) == {"memory"}
     put(told, "")
     assert memory.control is None and memory.session is real
     assert np.array_equal(state(real), before)
@@ -82,6 +82,18 @@ def test_retry_under_a_control_asks_the_last_question_without_its_real_answer(to
     assert memory.real.messages == [] and len(memory.session.messages) == 2
     assert take_back(told) == "one"
     assert memory.session.messages == [] and memory.chat == []
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_retry_leaves_a_control_on_that_was_put_on_after_the_answer(told, name):
+    memory = told.memory
+    put(told, "zero")
+    run(talk(told, "two", **SHORT))
+    put(told, name)
+    spoilt, steps = state(memory.session), len(memory.session.snapshots)
+    assert take_back(told) == "two"
+    assert len(memory.session.snapshots) == steps and np.array_equal(state(memory.session), spoilt)
+    assert memory.session.history == CHAT and len(memory.chat) == 2
 
 
 def test_history_written_under_a_control_reaches_the_real_memory(told):
