@@ -148,10 +148,15 @@ def offer(page: Page, workspace: Workspace, probes: list, table: list[list]) -> 
 
 def bars(title: str, steps: Generator[tuple[int, int], None, None], unit: str | None = "token") -> Iterator[str]:
     """Progress bars for (done, total), with the time left as soon as two seconds of work tell it."""
-    begin = None
+    begin, end, seen = None, None, None
     for done, total in steps:
-        # The first report comes when all is prepared: the time before it says nothing about the work.
-        begin = begin or (time.monotonic(), done) if done else None
-        spent, since = (time.monotonic() - begin[0], done - begin[1]) if begin else (0.0, 0)
-        left = f"about {words.seconds(spent * (total - done) / since)} left" if since and spent > 2 else ""
+        now = time.monotonic()
+        if done != seen:  # between two steps the time left only runs down
+            # The first report comes when all is prepared: the time before it says nothing about the work.
+            begin = (begin or (now, done)) if done else None
+            spent, since = (now - begin[0], done - begin[1]) if begin else (0.0, 0)
+            end = now + spent * (total - done) / since if since and spent > 2 else None
+            seen = done
+        rest = end - now if end else None
+        left = "" if rest is None else f"about {words.seconds(rest)} left" if rest > 10 else "a few seconds left"
         yield words.progress_bar(title, done, total, left, unit)
