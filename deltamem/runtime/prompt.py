@@ -129,8 +129,8 @@ class View:
         return history_groups(self.opening(True) if first else later, later, found, self.by_message, room, self.chunk)
 
     def everything(self, step, first):
-        """All tokens of a step as context "full" holds them, all new to the memory."""
-        blocks = self.opening(True) if first else []
+        """All tokens of a step as context "full" holds them, all new to the memory; a replaced state has none."""
+        blocks = self.opening(True) if first and step.messages else []
         for message in step.messages:
             if step.kind == "turn" and message["role"] == "assistant":
                 blocks.append(self.answer(step.reply_ids))

@@ -20,7 +20,7 @@ def check_strength(strength):
 
 def check_adapter(model, adapter):
     """An adapter's label (None: the model's default, perhaps none). Raises SessionError for an unknown one."""
-    if adapter is not None and adapter not in model.adapters:
+    if adapter is not None and adapter not in list(model.adapters):  # a list compares what has no hash, too
         known = ", ".join(model.adapters) or "none"
         raise SessionError(
             f"The model has no adapter {quoted(repr(adapter))} (it has: {known}); add it to the model first."
@@ -30,7 +30,10 @@ def check_adapter(model, adapter):
 
 def check_layers(layers_off, adapter):
     """Layer numbers in ascending order. adapter: None without memory. Raises SessionError for one there is not."""
-    wanted = list(layers_off)
+    try:
+        wanted = list(layers_off)
+    except TypeError as error:
+        raise SessionError(f"layers_off is {quoted(repr(layers_off))}; give a list of layer numbers.") from error
     if not wanted:
         return ()
     if adapter is None:

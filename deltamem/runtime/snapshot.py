@@ -69,15 +69,18 @@ def step_label(kind, stats, earlier):
 
 def unstack(states, like, device):
     """{module: [1, H, r, r]} of an array [L, H, r, r] that fits the snapshot `like`. Raises SessionError."""
-    stack = np.asarray(states)
+    try:
+        stack = np.asarray(states)
+    except (ValueError, TypeError, RuntimeError) as error:  # rows of different lengths; tensors that are no arrays
+        raise SessionError("The state is no array of numbers; take one from a session's snapshots.") from error
     if stack.shape != like.states.shape or stack.dtype.kind != "f":
         raise SessionError(
             f"The state has the shape {list(stack.shape)} ({stack.dtype}) and this session's memory is "
             f"{list(like.states.shape)} (floats); take one from a session with the same adapter."
         )
-    if not np.isfinite(stack.astype(np.float32)).all():
-        raise SessionError("The state holds values that are no finite numbers; take another one.")
     tensor = torch.tensor(stack, dtype=torch.float32, device=device)
+    if not tensor.isfinite().all():
+        raise SessionError("The state holds values that are no finite numbers; take another one.")
     return {name: tensor[index : index + 1] for index, name in enumerate(like.layers)}
 
 

@@ -111,6 +111,7 @@ def test_a_state_can_come_before_any_message(model, sent, context):
     assert (session.branch().snapshots[-1].states == other.snapshots[-1].states).all()
     session.ask("Who?", max_new_tokens=3)
     assert "Be kind." in model.tokenizer.decode(sent.written), "the system message opens the first told step"
+    assert model.tokenizer.decode(sent.ids).count("Be kind.") == 1, "and no replaced state"
     assert session.stats()["turns"] == 1
 
 
@@ -136,6 +137,8 @@ def test_kept_kv_is_computed_again_and_said_so(model):
         ({"layers_off": ["1"]}, "no layer '1'"),
         ({"layers_off": [True]}, "no layer True"),
         ({"layers_off": [0], "memory": False}, "without memory"),
+        ({"layers_off": None}, "layers_off is None; give a list"),
+        ({"adapter": ["TSW"]}, "no adapter"),
     ],
 )
 def test_settings_out_of_range_are_refused(model, options, said):
@@ -143,7 +146,16 @@ def test_settings_out_of_range_are_refused(model, options, said):
         Session(model, **options)
 
 
-@pytest.mark.parametrize("states", [np.zeros((4, 1, 4, 5)), np.zeros((4, 1, 4, 4), int), np.full((4, 1, 4, 4), np.nan)])
+@pytest.mark.parametrize(
+    "states",
+    [
+        np.zeros((4, 1, 4, 5)),
+        np.zeros((4, 1, 4, 4), int),
+        np.full((4, 1, 4, 4), np.nan),
+        np.full((4, 1, 4, 4), 1e300),
+        [[1.0], [1.0, 2.0]],
+    ],
+)
 def test_states_that_do_not_fit_are_refused(model, states):
     session = told(model)
     with pytest.raises(SessionError, match="The state"):
