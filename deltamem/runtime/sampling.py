@@ -1,13 +1,14 @@
 """How an answer is drawn from the model's output."""
 
-import math
 import random
 from dataclasses import dataclass
 
 import torch
 
+from deltamem.quoting import quoted
 from deltamem.runtime.errors import NotANumber, SessionError
 
+MAX_TEMPERATURE = 1_000_000  # far above use, and a float32 still
 NO_NUMBER = -1  # what is drawn from an output that is not a number
 
 
@@ -24,14 +25,16 @@ class Sampling:
     seed: int = 0
 
     def __post_init__(self):
-        if not _is(self.max_new_tokens, int) or self.max_new_tokens < 1:
-            raise SessionError(f"max_new_tokens is {self.max_new_tokens!r}; it must be a whole number from 1.")
-        if not _is(self.temperature, int, float) or not 0 <= self.temperature < math.inf:
-            raise SessionError(f"temperature is {self.temperature!r}; it must be a number from 0 (0: likeliest token).")
-        if not _is(self.top_p, int, float) or not 0 < self.top_p <= 1:
-            raise SessionError(f"top_p is {self.top_p!r}; it must be above 0 and at most 1 (1: all tokens).")
-        if not _is(self.seed, int) or not 0 <= self.seed < 2**63:
-            raise SessionError(f"seed is {self.seed!r}; it must be a whole number from 0 to 2**63 - 1.")
+        tokens, temperature, top_p, seed = self.max_new_tokens, self.temperature, self.top_p, self.seed
+        warm = _is(temperature, int, float) and 0 <= temperature <= MAX_TEMPERATURE
+        for name, good, rule in (
+            ("max_new_tokens", _is(tokens, int) and tokens >= 1, "a whole number from 1"),
+            ("temperature", warm, f"a number from 0 (0: likeliest token) to {MAX_TEMPERATURE:,}"),
+            ("top_p", _is(top_p, int, float) and 0 < top_p <= 1, "above 0 and at most 1 (1: all tokens)"),
+            ("seed", _is(seed, int) and 0 <= seed < 2**63, "a whole number from 0 to 2**63 - 1"),
+        ):
+            if not good:
+                raise SessionError(f"{name} is {quoted(repr(getattr(self, name)))}; it must be {rule}.")
 
 
 class Sampler:

@@ -41,6 +41,8 @@ def answer(run, prompt, room=4096, **options):
         {"temperature": float("nan")},
         {"temperature": float("inf")},
         {"temperature": "hot"},
+        {"temperature": 1e39},
+        {"temperature": 10**400},
         {"top_p": 0},
         {"top_p": 1.01},
         {"seed": -1},
