@@ -227,6 +227,8 @@ def _typed(name: str, value: Any, default: Any) -> Any:
         good = isinstance(value, (list, tuple)) and all(type(entry) is item for entry in value)
         value = tuple(value) if good else value
     if not good:
-        kind = {float: f"finite number up to {LARGEST:,}", tuple: "list"}.get(type(default), type(default).__name__)
-        raise ConfigError(f"{name} is {short(value)}; it must be a {kind}")
+        items = "a list of whole numbers" if name == "target_layers" else "a list of texts"
+        number = f"a finite number up to {LARGEST:,}"
+        kinds = {bool: "true or false", int: "a whole number", float: number, str: "a text", tuple: items}
+        raise ConfigError(f"{name} is {short(value)}; it must be {kinds[type(default)]}")
     return value

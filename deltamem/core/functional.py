@@ -6,6 +6,8 @@ from torch import Tensor, nn
 from .binding import Binding, base_of
 from .errors import StateError, listing
 
+INTEGERS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)  # of ids
+
 
 def default_binding(model: nn.Module) -> Binding:
     """The attached memory. Raises StateError when nothing is attached."""
@@ -36,6 +38,9 @@ def load_delta_mem_online_state(model: nn.Module, states: dict[str, Tensor]) -> 
     """
     binding = default_binding(model)
     config, layers = binding.adapter.config, binding.adapter.layers
+    if not isinstance(states, dict):
+        given = type(states).__name__
+        raise StateError(f"the states are a {given}; give the dict that get_delta_mem_online_state returned")
     if not states:
         return binding.reset()
     problems = [f"{name} is missing" for name in layers if name not in states]
@@ -48,9 +53,9 @@ def load_delta_mem_online_state(model: nn.Module, states: dict[str, Tensor]) -> 
         state = states[name]
         side = (config.num_state_heads, config.rank, config.rank)
         expected = side if config.num_state_heads > 1 else side[1:]
-        if not isinstance(state, Tensor) or not state.is_floating_point() or tuple(state.shape[1:]) != expected:
-            given = list(state.shape) if isinstance(state, Tensor) else type(state).__name__
-            problems.append(f"{name} is {given}, expected floats [batch, {', '.join(map(str, expected))}]")
+        if not _are_floats(state) or tuple(state.shape[1:]) != expected or not len(state):
+            given = f"{state.dtype} {list(state.shape)}" if isinstance(state, Tensor) else type(state).__name__
+            problems.append(f"{name} is {given}, expected dense floats [batch, {', '.join(map(str, expected))}]")
         elif state.shape[0] != (batch := state.shape[0] if batch is None else batch):
             problems.append(f"{name} has batch {state.shape[0]}, the others {batch}")
         elif not bool((own := _own(state, layers[name].beta_bias.device)).isfinite().all()):
@@ -98,6 +103,11 @@ def collect_delta_mem_state_stats(model: nn.Module) -> dict[str, dict[str, float
     }
 
 
+def _are_floats(state: object) -> bool:
+    dense = isinstance(state, Tensor) and state.layout == torch.strided and not state.is_meta
+    return dense and state.is_floating_point()
+
+
 def _own(state: Tensor, device: torch.device) -> Tensor:
     """A float32 copy, checked only as such: a float64 can be finite and yet too large."""
     return state.detach().to(device, torch.float32, copy=True)
@@ -106,7 +116,7 @@ def _own(state: Tensor, device: torch.device) -> Tensor:
 def _checked(ids: Tensor | None) -> Tensor | None:
     if ids is None:
         return None
-    if not isinstance(ids, Tensor) or ids.ndim != 2 or ids.is_floating_point():
+    if not isinstance(ids, Tensor) or ids.ndim != 2 or ids.dtype not in INTEGERS:
         given = f"{ids.dtype} {list(ids.shape)}" if isinstance(ids, Tensor) else type(ids).__name__
         raise StateError(f"write ids are {given}; give an integer tensor [batch, tokens], or None")
     return ids.long()

@@ -46,14 +46,14 @@ class Pass:
             return torch.zeros(size, dtype=torch.float32, device=x.device)
         differences = []
         if tuple(state.shape) != size:
-            differences.append(f"shape {list(state.shape)}, the pass needs {list(size)}")
+            differences.append(f"has shape {list(state.shape)}, the pass needs {list(size)}")
         if state.device != x.device:
-            differences.append(f"device {state.device}, the pass runs on {x.device}")
+            differences.append(f"is on device {state.device}, the pass runs on {x.device}")
         if binding.dtype not in (None, x.dtype):
             differences.append(f"was made by a backbone in {binding.dtype}, which now runs in {x.dtype}")
         if differences:
             raise StateError(
-                f"the live state of {name} has {'; '.join(differences)}: a state cannot be carried over; "
+                f"the live state of {name} {'; '.join(differences)}: a state cannot be carried over; "
                 f"reset it first, with reset_delta_mem_states(model) or Binding.reset()"
             )
         if state.is_inference() and not torch.is_inference_mode_enabled():

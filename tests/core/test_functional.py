@@ -176,8 +176,12 @@ def spoil_states(states, how):
         del states[NAME]
     elif how == "not attached":
         states["model.layers.9.self_attn"] = states[NAME]
-    elif how == "expected floats":
+    elif how == "expected dense floats":
         states[NAME] = states[NAME][..., :7]
+    elif how == r"\[0, ":
+        states = {name: state[:0] for name, state in states.items()}
+    elif how == "float32.*expected dense":
+        states[NAME] = states[NAME].to_sparse()
     elif how == "is list":
         states[NAME] = states[NAME].tolist()
     elif how == "has batch 1, the others 2":
@@ -194,7 +198,9 @@ def spoil_states(states, how):
     [
         "missing",
         "not attached",
-        "expected floats",
+        "expected dense floats",
+        r"\[0, ",
+        "float32.*expected dense",
         "is list",
         "has batch 1, the others 2",
         "not finite",
@@ -207,6 +213,13 @@ def test_unfit_states_are_refused_before_anything_changes(model, how):
     with pytest.raises(StateError, match=how):
         load_delta_mem_online_state(model, spoil_states(get_delta_mem_online_state(model), how))
     assert same(get_delta_mem_online_state(model), kept)
+
+
+def test_states_are_a_dict(model):
+    model(make_ids())
+    with pytest.raises(StateError, match="NoneType; give the dict"):
+        load_delta_mem_online_state(model, None)
+    assert get_delta_mem_online_state(model)
 
 
 def test_writes_off_reads_the_fixed_state(model):
@@ -350,7 +363,7 @@ def test_no_ids_means_token_writes(segments):
         torch.testing.assert_close(state, whole[name], atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.parametrize("ids", [[0, 1], torch.zeros(3, dtype=torch.long), torch.zeros(2, 3)])
+@pytest.mark.parametrize("ids", [[0, 1], torch.zeros(3, dtype=torch.long), torch.zeros(2, 3), torch.zeros(2, 3) > 0])
 def test_odd_ids_are_refused(segments, ids):
     model = segments("message_mean")
     with pytest.raises(StateError, match="integer tensor"):
