@@ -106,7 +106,7 @@ def resolve_adapter(folder: str | Path) -> Path:
     """
     path = local_path(folder)
     if os.path.isdir(path):
-        return path
+        return Path(path)
     if not HUB_ID.fullmatch(str(folder)):
         raise AdapterError(f"no adapter at {folder}: give a folder with {CONFIG_FILE}, or a hub id such as owner/name")
     try:
@@ -118,15 +118,15 @@ def resolve_adapter(folder: str | Path) -> Path:
         ) from error
 
 
-def local_path(name: str | Path) -> Path:
+def local_path(name: str | Path) -> str:
     """A path with its leading ~ resolved; left as it is when there is no such user, so that any text can be looked up.
 
-    Look with os.path, whose functions answer no where pathlib's raise (names too long).
+    Look with os.path: its functions answer no where pathlib's raise (names too long) or take nothing for this folder.
     """
     try:
-        return Path(name).expanduser()
-    except (RuntimeError, ValueError):
-        return Path(name)
+        return os.path.expanduser(name)
+    except ValueError:  # a user's name with a NUL in it
+        return os.fspath(name)
 
 
 def _checked_tensors(folder: Path, adapter: Adapter, values: dict) -> dict[str, Tensor]:

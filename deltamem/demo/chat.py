@@ -5,6 +5,7 @@ import contextlib
 import os
 import signal
 import sys
+from pathlib import Path
 
 from deltamem.core.errors import DeltaMemError
 from deltamem.core.files import local_path
@@ -191,7 +192,7 @@ def _plain(value):
 
 
 def _session_path(folder):
-    return local_path(folder.strip()) / SESSION_FILE
+    return Path(local_path(folder.strip())) / SESSION_FILE
 
 
 def _options(arguments):

@@ -31,7 +31,7 @@ def find_base(name, progress):
         return _fetch(base, progress) if base else Place(demo_folder(progress), PRESETS[text].title)
     folder = local_path(text)
     if os.path.isdir(folder):
-        return Place(folder.resolve(), text)
+        return Place(Path(folder).resolve(), text)
     if os.path.exists(folder):
         raise ModelError(f'The model "{text}" is a file; give the folder that holds it.')
     if HUB_ID.fullmatch(text):

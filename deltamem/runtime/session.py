@@ -211,10 +211,7 @@ class Session:
 
     def check_room(self, text):
         """Raise SessionError when a reply to `text` would not fit what the model can see; changes nothing."""
-        shown = self._view.kept_tokens(self._steps)
-        past = [m for step in self._steps for m in step.messages]
-        first = self._opens(len(self._steps))
-        self._view.check_room(self._view.turn(check_text(text), past, first, shown).tokens)
+        self._prompt(check_text(text))
 
     def ask(self, text, max_new_tokens=256, temperature=0.0, top_p=1.0, seed=0):
         """The whole answer as a string."""
@@ -240,25 +237,19 @@ class Session:
             return [dict(m) for m in step.messages]
 
     def branch(self, context=None, recent_turns=None, passages=None):
-        """An independent copy that goes its own way from here; of history it shows what `context` says, or the same.
+        """An independent copy that goes its own way from here; of history it shows what is asked for, or the same.
 
         Before the first turn the copy is exact: history is written alike under "none", "recent" and "rag". Raises
         SessionError for a change from or to "full", whose memory has read the history in one piece.
         """
         with self._alone():
+            asked = {"context": context, "recent_turns": recent_turns, "passages": passages}
+            shown = {name: value for name, value in asked.items() if value is not None}
             other = copy.copy(self)
-            if context is not None:
-                if "full" in (context, self.context) and context != self.context:
-                    raise SessionError(
-                        f"A session with context {self.context} cannot go on as {context}; make a new one."
-                    )
-                shown = {
-                    "context": context,
-                    "recent_turns": recent_turns or self.recent_turns,
-                    "passages": passages or self.passages,
-                }
-                vars(other).update(shown)
-                other._view = replace(self._view, **shown)
+            other._view = replace(self._view, **shown)
+            if "full" in (context, self.context) and other._view.context != self.context:
+                raise SessionError(f"A session with context {self.context} cannot go on as {context}; make a new one.")
+            vars(other).update(shown)
             other._steps = list(self._steps)  # steps themselves are never changed, so both keep them
             other._kept = self._kept.copy()
             other._busy = threading.Lock()

@@ -112,7 +112,9 @@ def find_step(steps, label):
     """
     places = {step.snapshot.label: i for i, step in enumerate(steps) if step.snapshot and step.kind != "state"}
     if not places:
-        raise SessionError("Nothing was written into this session's memory yet; write history or ask something first.")
+        raise SessionError(
+            "There is no step of this session to trace; write history or ask something first, in a session with memory."
+        )
     if label is None:
         return max(places.values())
     if label not in places:

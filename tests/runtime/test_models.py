@@ -93,6 +93,7 @@ def test_adapter_of_another_backbone(tiny_model_folder, tiny_adapter_folder, tmp
     [
         ({"name": "no-such-preset"}, "demo, qwen3-4b"),
         ({"name": "/no/such/folder"}, "There is no model"),
+        ({"name": ""}, "There is no model"),  # not the folder that the program was started in
         ({"name": "~no-such-user/model"}, "There is no model"),
         ({"name": "~a\0b"}, "There is no model"),
         ({"name": "a" * 400}, "There is no model"),
@@ -103,6 +104,7 @@ def test_adapter_of_another_backbone(tiny_model_folder, tiny_adapter_folder, tmp
         ({"attention": "magic"}, "sdpa, flash_attention_2, eager"),
         ({"attention": "flash_attention_2"}, "flash_attention_2"),
         ({"adapter": "/no/such/adapter"}, "There is no adapter"),
+        ({"adapter": ""}, "There is no adapter"),
         ({"adapter": "~no-such-user/adapter"}, "There is no adapter"),
     ],
 )

@@ -27,6 +27,13 @@ def test_a_branch_with_another_context_is_the_session_that_read_itself(model, la
     assert len(written.snapshots) == 1
 
 
+def test_a_branch_takes_each_setting_by_itself(model):
+    other = Session(model, context="recent").branch(recent_turns=1)
+    assert (other.context, other.recent_turns, other.passages) == ("recent", 1, 4)
+    with pytest.raises(SessionError, match="passages is 0"):
+        other.branch(passages=0)
+
+
 def test_full_history_is_read_in_one_piece_and_cannot_be_shared(model):
     for have, want in (("none", "full"), ("full", "rag")):
         with pytest.raises(SessionError, match=f"{have} cannot go on as {want}"):
