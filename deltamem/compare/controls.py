@@ -42,7 +42,8 @@ CONTROLS = {
     "frozen": Control(
         "Writes frozen",
         "Does the answer come from the history, or from what was written since?",
-        "The state stays as the history left it; questions and answers no longer change it. Recall should hold.",
+        "The state stays as the history left it; questions and answers no longer change it. Recall holds where an "
+        "adapter was trained to read so; the demo's were trained to go on writing, and may lose it.",
     ),
     "layers-off": Control(
         "Layers off",

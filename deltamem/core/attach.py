@@ -111,7 +111,8 @@ def check_fit(model: nn.Module, adapter: Adapter) -> None:
         if layer.shape != _shape(modules[name])
     ]
     if wrong:
-        raise AdapterError(f"the adapter is for another backbone; widths (hidden, q, k, v, o) differ: {listing(wrong)}")
+        found = listing(wrong, 2)
+        raise AdapterError(f"the adapter is for another backbone; widths (hidden, q, k, v, o) differ: {found}")
 
 
 def attention_modules(model: nn.Module) -> dict[str, nn.Module]:

@@ -157,7 +157,7 @@ def _checked_tensors(folder: Path, adapter: Adapter, values: dict) -> dict[str, 
         "not plain floating point": [name for name in held if name not in plain],
         "not finite": [name for name, tensor in fitting.items() if not bool(tensor.isfinite().all())],
     }
-    found = [f"{kind}: {listing(names)}" for kind, names in problems.items() if names]
+    found = [f"{kind}: {listing(names, 2)}" for kind, names in problems.items() if names]
     if found:
         raise AdapterError(
             f"the adapter in {folder} does not fit this backbone and configuration; {'; '.join(found)}. "

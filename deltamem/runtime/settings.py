@@ -5,7 +5,7 @@ import re
 from deltamem.quoting import quoted
 from deltamem.runtime.errors import SessionError
 
-MAX_STRENGTH = 100
+MAX_STRENGTH = 4
 MAX_PASSAGES = 32
 
 

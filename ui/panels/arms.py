@@ -7,13 +7,12 @@ from dataclasses import dataclass
 import gradio as gr
 
 from deltamem.compare.arms import PRESETS
+from deltamem.runtime.settings import MAX_STRENGTH
 
 from .. import words
 from ..arms import SIGHTS
 from ..workspace import START, Workspace
 from .header import adapter_name
-
-MOST_STRENGTH = 4
 
 
 @dataclass
@@ -76,7 +75,7 @@ def arms_panel(model, local: bool) -> ArmsPanel:
                 )
                 strength = gr.Slider(
                     0,
-                    MOST_STRENGTH,
+                    MAX_STRENGTH,
                     1,
                     step=0.05,
                     label="Strength of the memory",
