@@ -138,9 +138,9 @@ class Maps:
         """The layer whose state is largest: the one most worth looking at."""
         return int(layer_norms(self.shot).argmax())
 
-    def layout(self) -> AtlasLayout:
+    def layout(self, look: Look) -> AtlasLayout:
         layers, heads, rank, _ = self.shot.states.shape
-        return AtlasLayout(layers, heads, rank)
+        return AtlasLayout(layers, heads, rank, look.width)
 
     def others(self, arm: str | None = None) -> list[tuple[str, str]]:
         """(words, value) of everything that the shown state can be compared with."""
@@ -208,7 +208,8 @@ class Maps:
     def shown(self, which: str, look: Look) -> tuple[str, str, str]:
         """(path of the PNG, alternative text, table as HTML) of a figure, drawn only when it was not."""
         place = self.place
-        key = (which, look is LIGHT, place, id(self.shot), self.source(place.arm), self.limit, self.size_limit)
+        drawn = (which, look.ground, look.width, place)
+        key = (*drawn, id(self.shot), self.source(place.arm), self.limit, self.size_limit)
         of = (self.shot, *self.shots[place.arm][: place.turn])
         if which in ("change", "layer_change"):
             other, arm = self.other()

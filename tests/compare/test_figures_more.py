@@ -12,6 +12,7 @@ import pytest
 from deltamem.compare.figures import (
     DARK,
     LIGHT,
+    LOOKS,
     Source,
     change_atlas,
     csv_text,
@@ -86,14 +87,15 @@ def every_picture(layers, heads, rank, look=LIGHT):
     ]
 
 
-@pytest.mark.parametrize("shape", SHAPES)
-def test_every_shape_is_drawn_readable_and_with_its_numbers(shape):
+@pytest.mark.parametrize(("shape", "look"), [*((shape, "light") for shape in SHAPES), ((30, 4, 8), "dark narrow")])
+def test_every_shape_is_drawn_readable_and_with_its_numbers(shape, look):
     layers, heads, rank = shape
-    pictures = every_picture(*shape)
+    pictures = every_picture(*shape, LOOKS[look])
     for picture in pictures:
         figure = picture.figure
         width, height = figure.get_size_inches()
-        assert width <= WIDTH and height < 9.5, f"{picture.name} does not fit a page"
+        most = WIDTH if picture.name.startswith("tokens") else LOOKS[look].width
+        assert width <= most and height < 9.5, f"{picture.name} does not fit"
         figure.draw_without_rendering()
         words = [
             text for axes in figure.axes for text in [*axes.texts, *axes.get_xticklabels(), *axes.get_yticklabels()]

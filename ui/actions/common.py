@@ -36,8 +36,11 @@ DRAW = {"concurrency_id": "draw", "concurrency_limit": 2, "api_visibility": "pri
 CHECK = {"concurrency_id": "check", "concurrency_limit": 2, "api_visibility": "private", "show_progress": "hidden"}
 PROBE = {"concurrency_id": "probe", "concurrency_limit": 2, "api_visibility": "private", "show_progress": "hidden"}
 NOW = {"concurrency_limit": None, "api_visibility": "private", "show_progress": "hidden"}
-# The last input tells whether the page is dark now: only the browser knows.
-SCHEME = "(...values) => [...values.slice(0, -1), document.body.classList.contains('dark')]"
+# The last input tells how figures look now, a key of LOOKS: only the browser knows whether it is dark, or a phone.
+SCHEME = """(...values) => {
+  const dark = document.body.classList.contains('dark') ? 'dark' : 'light';
+  return [...values.slice(0, -1), dark + (window.innerWidth <= 600 ? ' narrow' : '')];
+}"""
 
 
 def queued(note: gr.HTML) -> dict:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import gradio as gr
 
-from deltamem.compare.figures import DARK, LIGHT
+from deltamem.compare.figures import LOOKS
 from deltamem.core.errors import DeltaMemError
 
 from .. import words
@@ -44,7 +44,7 @@ def wire(page: Page, changes: list) -> None:
         return Maps(page.registry.get(key), Place(*place))
 
     @excused_steps
-    def newest(key, tab, arm, layer, head, against, dark):
+    def newest(key, tab, arm, layer, head, against, look):
         maps = maps_at(key, arm, LAST, layer, head, against)
         if maps.empty:
             yield {panel.empty: gr.HTML(visible=True), panel.full: gr.Column(visible=False)}
@@ -53,23 +53,23 @@ def wire(page: Page, changes: list) -> None:
             maps.workspace.seen = True
             maps = maps_at(key, arm, LAST, maps.strongest(), head, against)
         yield {panel.empty: gr.HTML(visible=False), panel.full: gr.Column(visible=True), **_controls(maps)}
-        yield from _figures(maps, tab, dark)
+        yield from _figures(maps, tab, look)
 
     @excused_steps
     def moved(key, tab, *values):
-        *place, dark = values
+        *place, look = values
         maps = maps_at(key, *place)
         if not maps.empty:
             yield {panel.moment: maps.moment()}
-            yield from _figures(maps, tab, dark)
+            yield from _figures(maps, tab, look)
 
     @excused_steps
     def chosen_arm(key, tab, *values):
-        *place, dark = values
+        *place, look = values
         maps = maps_at(key, *place)
         if not maps.empty:
             yield _controls(maps)
-            yield from _figures(maps, tab, dark)
+            yield from _figures(maps, tab, look)
 
     def _controls(maps: Maps) -> dict:
         """The places that there are to look at."""
@@ -84,18 +84,18 @@ def wire(page: Page, changes: list) -> None:
             panel.moment: maps.moment(),
         }
 
-    def _figures(maps: Maps, tab: str, dark: bool) -> Iterator[dict]:
+    def _figures(maps: Maps, tab: str, look: str) -> Iterator[dict]:
         """The figures of one tab: the others are drawn when their tab is opened."""
-        look, shown, note = DARK if dark else LIGHT, {}, ""
+        shown, note = {}, ""
         if tab in MEASURED and not maps.measured:
             yield {panel.notes[tab]: words.note("Measuring: the tokens of this step are read once more…")}
         for which in TABS[tab]:
             part = panel.figures[which]
             try:
                 if which == "tokens":
-                    shown[part.image], shown[part.table] = maps.tokens(look)
+                    shown[part.image], shown[part.table] = maps.tokens(LOOKS[look])
                 else:
-                    path, alt, shown[part.table] = maps.shown(which, look)
+                    path, alt, shown[part.table] = maps.shown(which, LOOKS[look])
                     shown[part.image] = gr.Image(value=path, alt_text=alt, visible=True)
             except (NoFigure, DeltaMemError) as error:
                 note = str(error)
@@ -112,8 +112,8 @@ def wire(page: Page, changes: list) -> None:
         return draw
 
     @excused
-    def clicked(key, arm, turn, layer, head, against, event: gr.SelectData):
-        found = maps_at(key, arm, turn, layer, head, against).layout().layer_at(*event.index)
+    def clicked(key, arm, turn, layer, head, against, look, event: gr.SelectData):
+        found = maps_at(key, arm, turn, layer, head, against).layout(LOOKS[look]).layer_at(*event.index)
         return gr.skip() if found is None else found
 
     def filed(which, kind):
@@ -135,9 +135,9 @@ def wire(page: Page, changes: list) -> None:
         ready.success(None, js=PRESS % panel.file.elem_id, api_visibility="private")
 
     spot = [page.key, *panel.place]
-    view = [page.key, panel.tab, *panel.place, panel.dark]
+    view = [page.key, panel.tab, *panel.place, panel.look]
     # Without the step: after an undo the slider may still stand at one that there is no more.
-    latest = [page.key, panel.tab, panel.arm, panel.layer, panel.head, panel.against, panel.dark]
+    latest = [page.key, panel.tab, panel.arm, panel.layer, panel.head, panel.against, panel.look]
     outputs = panel.outputs
     drawn = {**DRAW, "js": SCHEME}
     for event in changes:
@@ -148,9 +148,9 @@ def wire(page: Page, changes: list) -> None:
         control.input(moved, view, outputs, **late)
     panel.arm.input(chosen_arm, view, outputs, **late)
     for tab, part in panel.tabs.items():
-        part.select(opened(tab), [page.key, *panel.place, panel.dark], {panel.tab, *outputs}, **drawn)
+        part.select(opened(tab), [page.key, *panel.place, panel.look], {panel.tab, *outputs}, **drawn)
     for which in ("atlas", "change"):
-        picked = panel.figures[which].image.select(clicked, spot, panel.layer, **DRAW)
+        picked = panel.figures[which].image.select(clicked, [*spot, panel.look], panel.layer, **drawn)
         picked.then(moved, view, outputs, **drawn)
     for which, part in panel.figures.items():
         for kind in KINDS:

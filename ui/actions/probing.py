@@ -7,7 +7,7 @@ from pathlib import Path
 
 import gradio as gr
 
-from deltamem.compare.figures import DARK, LIGHT, png, probe_chart, svg
+from deltamem.compare.figures import LIGHT, LOOKS, png, probe_chart, svg
 from deltamem.compare.probes import ProbeResults, plant, probes_from_rows, read_probes
 from deltamem.transcripts import Transcript
 
@@ -57,7 +57,7 @@ def wire(page: Page, examples: list[Example]) -> None:
 
     @guarded(panel.status, lambda: idle(panel))
     def run(key, table, controls, limit, other, _max_tokens, *values):
-        *sampling, dark = values
+        *sampling, look = values
         workspace = page.registry.get(key)
         with workspace.probing.claim():
             found = probes_from_rows(table)
@@ -73,7 +73,7 @@ def wire(page: Page, examples: list[Example]) -> None:
                 missed = unheard(workspace)
                 status = words.note(f"{told(results)} {missed}".strip(), "warn" if missed else "good")
                 workspace.results = results
-                yield {panel.status: words.note("Drawing…"), **_files(page, workspace, dark)}
+                yield {panel.status: words.note("Drawing…"), **_files(page, workspace, look)}
             except Stopped:
                 status = words.note("Cancelled before the first probe was answered by every column.")
         yield {panel.status: status, **idle(panel)}
@@ -89,7 +89,7 @@ def wire(page: Page, examples: list[Example]) -> None:
     panel.clear.click(lambda: view.rows([]), None, panel.table, **NOW)
     planted = [page.key, panel.facts, panel.distractors, panel.distance, panel.seed]
     panel.plant.click(plant_facts, planted, both | transcript_parts(page), **READ)
-    inputs = [page.key, panel.table, panel.controls, panel.limit, ask.other, *ask.sampling, page.memory.dark]
+    inputs = [page.key, panel.table, panel.controls, panel.limit, ask.other, *ask.sampling, page.memory.look]
     panel.run.click(run, inputs, {panel.status, panel.run, panel.cancel, *panel.shown}, js=SCHEME, **PROBE)
     panel.cancel.click(cancel, page.key, panel.cancel, **NOW)
 
@@ -116,7 +116,7 @@ def _running(panel, steps):
     return found[0]
 
 
-def _files(page: Page, workspace, dark: bool) -> dict:
+def _files(page: Page, workspace, look: str) -> dict:
     """The results as the panel shows them, their files in the workspace's folder. Files for papers are light."""
     results, folder = workspace.results, workspace.folder
     caption = f"{page.model.name} · answers of at most {results.settings['max_new_tokens']} tokens."
@@ -130,5 +130,5 @@ def _files(page: Page, workspace, dark: bool) -> dict:
     for name, content in files.items():
         (folder / f"delta-mem-probes-{name}").write_bytes(content)
     shown = folder / "probes-shown.png"
-    shown.write_bytes(png(probe_chart(results.bars(), caption, DARK).figure) if dark else files["chart.png"])
+    shown.write_bytes(png(probe_chart(results.bars(), caption, LOOKS[look]).figure))
     return view.draw(page.probes, results, str(shown), [str(folder / f"delta-mem-probes-{name}") for name in files])

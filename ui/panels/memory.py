@@ -58,7 +58,7 @@ class FigurePart:
 
 @dataclass
 class MemoryPanel:
-    """arm, turn, layer, head, against: what is looked at; tab: which way; dark: whether the page is.
+    """arm, turn, layer, head, against: what is looked at; tab: which way; look: how figures look, a key of LOOKS.
 
     pick: where layer and head are chosen, for the tabs that show one layer.
     """
@@ -66,7 +66,7 @@ class MemoryPanel:
     empty: gr.HTML
     full: gr.Column
     tab: gr.State
-    dark: gr.Checkbox
+    look: gr.Textbox
     arm: gr.Radio
     turn: gr.Slider
     moment: gr.HTML
@@ -99,7 +99,7 @@ def memory_panel(model) -> MemoryPanel:
     with gr.Column(elem_classes="dm-panel", elem_id="memory-panel"):
         step(None, "Memory", "What δ-mem holds: one small matrix per layer, changed by every token it reads.", "memory")
         empty = gr.HTML(EMPTY, elem_id="memory-empty")
-        tab, dark = gr.State("states"), gr.Checkbox(False, visible="hidden")
+        tab, look = gr.State("states"), gr.Textbox("light", visible="hidden")
         with gr.Column(visible=False, elem_id="memory-full") as full:
             arm = gr.Radio([], label="Column", visible=False, elem_id="memory-arm", elem_classes="dm-pick")
             with gr.Row(elem_classes="dm-turns"):
@@ -137,7 +137,7 @@ def memory_panel(model) -> MemoryPanel:
                                 figures[which] = _figure(which)
         file = gr.DownloadButton("File", visible="hidden", elem_id="memory-file")
     return MemoryPanel(
-        empty, full, tab, dark, arm, turn, moment, pick, layer, head, against, undo, branch, tabs, notes, figures, file
+        empty, full, tab, look, arm, turn, moment, pick, layer, head, against, undo, branch, tabs, notes, figures, file
     )
 
 
@@ -157,7 +157,7 @@ def _figure(which: str) -> FigurePart:
                 interactive=False,
                 buttons=["fullscreen"],
                 elem_id=f"memory-{name}",
-                elem_classes="dm-map" if "layer" in which else "dm-map dm-broad",
+                elem_classes="dm-map",
             )
         with gr.Row(elem_classes="dm-files"):
             files = {kind: _small(kind.upper(), f"{name}-{kind}", f"Download: {label}, {kind}") for kind in KINDS}

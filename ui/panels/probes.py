@@ -131,7 +131,7 @@ def probes_panel() -> ProbesPanel:
             visible=False,
             buttons=["fullscreen"],
             elem_id="probes-chart",
-            elem_classes="dm-map dm-broad",
+            elem_classes="dm-map",
         )
         answers = gr.HTML("", elem_id="probes-answers")
         with gr.Row(visible=False, elem_classes="dm-buttons") as downloads:

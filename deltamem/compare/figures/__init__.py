@@ -10,7 +10,7 @@ from .atlas import AtlasLayout, change_atlas, states_atlas
 from .gates import gate_map
 from .influence import influence_map
 from .layer import layer_change, layer_states
-from .paper import DARK, LIGHT, Look, Picture, Source, file_label, png, svg, when
+from .paper import DARK, LIGHT, LOOKS, Look, Picture, Source, file_label, png, svg, when
 from .probes import probe_chart
 from .report import report_figures
 from .scale import layer_norms, size_limit, state_limit
@@ -20,6 +20,7 @@ from .tokens import token_html, token_rows, token_text
 __all__ = [
     "DARK",
     "LIGHT",
+    "LOOKS",
     "AtlasLayout",
     "Look",
     "Picture",

@@ -40,11 +40,15 @@ RATIO = 1.35  # width to height of the field of tiles
 
 @dataclass(frozen=True)
 class AtlasLayout:
-    """Where each layer's tile lies, in cells of one state entry. layers, heads, rank: the shape of the states."""
+    """Where each layer's tile lies, in cells of one state entry. layers, heads, rank: the shape of the states.
+
+    width: inches of the figure.
+    """
 
     layers: int
     heads: int
     rank: int
+    width: float = WIDTH
 
     @property
     def tile(self) -> tuple[int, int]:
@@ -86,7 +90,7 @@ class AtlasLayout:
     def layer_at(self, x: float, y: float) -> int | None:
         """The layer drawn at a pixel of the PNG (from its upper left corner), or None between the tiles."""
         cell = self.cell * DPI
-        left = (WIDTH * DPI - self.size[0] * cell) / 2
+        left = (self.width * DPI - self.size[0] * cell) / 2
         column, row = (x - left) / cell, (y - TOP * DPI) / cell
         for index in range(self.layers):
             at, down = self.origin(index)
@@ -97,7 +101,7 @@ class AtlasLayout:
 
     def _cell(self, columns: int) -> float:
         width = columns * (self.tile[0] + 2) - 2
-        return max(int(min((WIDTH - 2 * SIDE) / width, LARGEST) * DPI), 1) / DPI
+        return max(int(min((self.width - 2 * SIDE) / width, LARGEST) * DPI), 1) / DPI
 
     def _gap(self, columns: int) -> int:
         return math.ceil(LABEL / self._cell(columns))
@@ -112,7 +116,8 @@ def states_atlas(
 ) -> Picture:
     """All layers of snapshot.states [L, H, r, r] from −limit to limit; layer `chosen` gets a frame."""
     subject = state_of(snapshot, source)
-    title = f"Memory {subject.moment}: {many(len(subject.layers), 'layer')}, {subject.shape} each"
+    title = f"Memory {subject.moment}"
+    title += f": {many(len(subject.layers), 'layer')}, {subject.shape} each" if look.wide else ""
     caption = [f"{subject.source}. Largest |S| {number(np.abs(subject.values).max())}.", RULE]
     return _atlas("states", subject, title, caption, limit, chosen, look)
 
@@ -143,7 +148,7 @@ def _atlas(
     name: str, subject: Subject, title: str, caption: list[str], limit: float, chosen: int | None, look: Look
 ) -> Picture:
     count, heads, rank, _ = subject.values.shape
-    layout = AtlasLayout(count, heads, rank)
+    layout = AtlasLayout(count, heads, rank, look.width)
     width, height = layout.size
     grid = np.full((height, width), np.nan, np.float32)
     frames = []
@@ -154,11 +159,10 @@ def _atlas(
             grid[y : y + rank, left : left + rank] = subject.values[index, head]
             frames.append(Rectangle((left - 0.5, y - 0.5), rank, rank))
 
-    foot = caption_height(caption, WIDTH)
-    total = TOP + height * layout.cell + BAR + foot
-    figure = sheet(WIDTH, total, title, caption, look)
+    foot = caption_height(caption, look.width)
+    figure = sheet(look.width, TOP + height * layout.cell + BAR + foot, title, caption, look)
     field = (width * layout.cell, height * layout.cell)
-    left = (WIDTH - field[0]) / 2
+    left = (look.width - field[0]) / 2
     axes = axes_at(figure, left, foot + BAR, *field)
     axes.set_axis_off()
     image = axes.imshow(grid, cmap=look.states, norm=Normalize(-limit, limit), interpolation="nearest", aspect="auto")
@@ -178,14 +182,16 @@ def _atlas(
         axes.text(x - 0.5, y - 0.5 - 0.03 / layout.cell, text, size=SMALL, color=look.ink, va="bottom", weight=weight)
 
     # Under the field, and far enough to the left for the words beside it.
-    bar = 0.42 * WIDTH
-    left = min(left, 0.06 * WIDTH)
+    bar = 0.42 * look.width
+    left = min(left, 0.06 * look.width)
     colour_bar(figure, image, (left, foot + 0.2, bar, 0.11), around_zero(limit), look, extend="both")
     words = f"{subject.symbol}: rows are values, columns are keys"
     if heads > 1:
-        words = f"{heads} states {subject.symbol} a layer, side by side"
+        words = f"{heads} states {subject.symbol} a layer" + (", side by side" if look.wide else "")
     at = left + bar + 0.25
-    figure.text(at / WIDTH, (foot + 0.255) / total, words, size=TEXT, color=look.ink, va="center")
+    figure.text(
+        at / look.width, (foot + 0.255) / figure.get_size_inches()[1], words, size=TEXT, color=look.ink, va="center"
+    )
     return Picture(f"{name}-{subject.name}", title, figure, state_rows(subject))
 
 

@@ -8,7 +8,6 @@ from .paper import (
     LIGHT,
     TEXT,
     TITLE,
-    WIDTH,
     Look,
     Picture,
     Source,
@@ -36,17 +35,18 @@ def gate_map(snapshot: Snapshot, source: Source, look: Look = LIGHT) -> Picture:
         f"{source.caption(moment)}. Means over the {many(snapshot.written_tokens, 'token')} written in this step. "
         "Scale 0 to 1 in every turn and column."
     ]
-    foot = caption_height(caption, WIDTH)
+    foot = caption_height(caption, look.width)
     title = f"Gates {moment}"
-    figure = sheet(WIDTH, TOP + tall + BOTTOM + foot, title, caption, look)
-    wide = (WIDTH - LEFT - BETWEEN - RIGHT) / 2
+    figure = sheet(look.width, TOP + tall + BOTTOM + foot, title, caption, look)
+    wide = (look.width - LEFT - BETWEEN - RIGHT) / 2
     image = None
     for place, (values, name) in enumerate(((snapshot.beta, "β, write"), (snapshot.lam, "λ, keep"))):
         axes = axes_at(figure, LEFT + place * (wide + BETWEEN), foot + BOTTOM, wide, tall)
         dress(axes, look)
         flat = values.reshape(layers, heads * rank)
         image = axes.imshow(flat, cmap=look.gates, norm=gate_scale(), interpolation="nearest", aspect="auto")
-        axes.set_title(f"{name}   {spread(values)}", size=TEXT, color=look.ink, loc="left", pad=4)
+        spans = f"   {spread(values)}" if look.wide else ""
+        axes.set_title(f"{name}{spans}", size=TEXT, color=look.ink, loc="left", pad=4)
         every = max(1, round(layers / 10))
         numbers = [layer_number(layer) for layer in snapshot.layers[::every]]
         axes.set_yticks(range(0, layers, every), numbers if place == 0 else [])
@@ -70,7 +70,8 @@ def head_ticks(axes, heads: int, rank: int, look: Look) -> None:
         axes.set_xticks(every, every)
     else:
         axes.set_xticks(
-            [(head + 0.5) * rank - 0.5 for head in range(heads)], [_head(head, heads) for head in range(heads)]
+            [(head + 0.5) * rank - 0.5 for head in range(heads)],
+            [_head(head, heads, look) for head in range(heads)],
         )
         axes.tick_params(axis="x", length=0)
         low, high = axes.get_ylim()
@@ -80,8 +81,8 @@ def head_ticks(axes, heads: int, rank: int, look: Look) -> None:
     axes.set_xlabel(words, size=TEXT, color=look.ink)
 
 
-def _head(head: int, heads: int) -> str:
-    return f"state {head + 1}" if heads <= 4 else str(head + 1)
+def _head(head: int, heads: int, look: Look) -> str:
+    return f"state {head + 1}" if heads <= 4 and look.wide else str(head + 1)
 
 
 def spread(values: np.ndarray) -> str:

@@ -39,7 +39,7 @@ def influence_map(trace: Trace, source: Source, look: Look = LIGHT) -> Picture:
     first, last = shown_tokens(trace, tokens)
     columns = [values[:, at : at + step].mean(axis=1) for at in range(first, last, step)]
     grid = np.stack(columns, axis=1) if columns else np.zeros((layers, 0))
-    named = 0 < tokens <= NAMED
+    named = 0 < tokens <= NAMED * look.width / WIDTH
     names = [printable(piece, "DejaVu Sans")[:NAME].strip() or "␣" for piece in trace.pieces] if named else []
     bottom = 0.15 + 0.066 * max(map(len, names)) if named else 0.42
     tall = min(max(0.13 * layers, 1.4), 5.0)
@@ -54,10 +54,10 @@ def influence_map(trace: Trace, source: Source, look: Look = LIGHT) -> Picture:
         "Scale 0.01 to 10 in every turn and column, each step ten times the one before; less than 0.01 has the lowest "
         "colour.",
     ]
-    foot = caption_height(caption, WIDTH)
+    foot = caption_height(caption, look.width)
     title = f"Influence of the memory {during(trace.label)}: ‖Δ{head}‖ / ‖{head}‖"
-    figure = sheet(WIDTH, TOP + tall + bottom + foot, title, caption, look)
-    wide = WIDTH - LEFT - RIGHT
+    figure = sheet(look.width, TOP + tall + bottom + foot, title, caption, look)
+    wide = look.width - LEFT - RIGHT
     axes = axes_at(figure, LEFT, foot + bottom, wide, tall)
     dress(axes, look)
     image = axes.imshow(
@@ -79,7 +79,7 @@ def influence_map(trace: Trace, source: Source, look: Look = LIGHT) -> Picture:
     else:
         axes.set_xlabel("token of the step" if tokens == trace.tokens else "token", size=TEXT, color=look.ink)
     ticks = {0.01: "0.01", 0.1: "0.1", 1: "1", 10: "10"}
-    colour_bar(figure, image, (WIDTH - RIGHT + 0.15, foot + bottom, 0.12, tall), ticks, look)
+    colour_bar(figure, image, (look.width - RIGHT + 0.15, foot + bottom, 0.12, tall), ticks, look)
     return Picture(f"influence-{file_label(trace.label)}", title, figure, influence_rows(trace))
 
 

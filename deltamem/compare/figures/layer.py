@@ -8,9 +8,9 @@ from matplotlib.colors import Normalize
 
 from .paper import (
     LIGHT,
+    NARROW,
     SMALL,
     TEXT,
-    WIDTH,
     Look,
     Picture,
     Source,
@@ -27,7 +27,6 @@ from .paper import (
 from .scale import Snapshot, decimals
 from .subject import Subject, change_of, state_of
 
-NARROW = 4.5  # inches: the figure of a state of up to 10 rows; a larger one takes the page's width
 LEFT, RIGHT, BOTTOM, BAR = 0.42, 0.14, 0.4, 0.35  # inches around the square
 NUMBERS = 16  # rows up to which the numbers stand in the cells
 
@@ -58,7 +57,7 @@ def _layer(subject: Subject, layer: int, head: int, limit: float, rule: str, loo
     state = subject.values[layer, head]
     heads, rank = subject.values.shape[1], state.shape[0]
     where = layer_number(subject.layers[layer])
-    width = NARROW if rank <= 10 else WIDTH
+    width = NARROW if rank <= 10 else look.width  # the numbers of a small state need no more
     side = width - LEFT - RIGHT
     size = number(np.linalg.norm(state))
     caption = [f"{subject.source}. Scale ±{limit:g}, {rule}; ‖{subject.symbol}‖ = {size}."]
@@ -66,7 +65,7 @@ def _layer(subject: Subject, layer: int, head: int, limit: float, rule: str, loo
     title = f"{which}, {subject.moment}" if subject.symbol == "S" else f"{which}: the state {subject.moment}"
     foot = caption_height(caption, width)
     base = foot + BAR + BOTTOM
-    figure = sheet(width, base + side + title_height(title, width), title, caption, look)
+    figure = sheet(width, base + side + title_height("", width), title, caption, look)
 
     axes = axes_at(figure, LEFT, base, side, side)
     dress(axes, look)

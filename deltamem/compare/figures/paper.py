@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 import textwrap
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import matplotlib
@@ -21,7 +21,8 @@ from deltamem.quoting import UNSEEN
 matplotlib.rcParams["svg.hashsalt"] = "deltamem"  # the same figure gives the same SVG
 DPI = 200
 TITLE, TEXT, SMALL = 10, 8.5, 8  # points; the figures are drawn at the width they are printed at
-WIDTH = 6.5  # inches: the text width of a page; figures are this wide unless they say otherwise
+WIDTH = 6.5  # inches: the text width of a page
+NARROW = 4.5  # inches: what is readable across a phone
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Look:
 
     ground, ink, grey, frame: background, text, lesser text, thin lines. empty: where there is no number.
     states: diverging map centred on zero. gates: sequential map. text: sequential map from the ground's colour, for
-    marking text. accent: bars and points. All maps can be read with every common colour blindness.
+    marking text. accent: bars and points. All maps can be read with every common colour blindness. width: inches.
     """
 
     ground: str
@@ -42,6 +43,12 @@ class Look:
     gates: str | Colormap
     text: str | Colormap
     accent: str
+    width: float = WIDTH
+
+    @property
+    def wide(self) -> bool:
+        """Whether a figure has the width of a page."""
+        return self.width >= WIDTH
 
 
 LIGHT = Look("#ffffff", "#1b1f24", "#57606a", "#8c959f", "#eaeef2", "RdBu_r", "viridis", "YlGnBu", "#3b5bdb")
@@ -49,6 +56,9 @@ LIGHT = Look("#ffffff", "#1b1f24", "#57606a", "#8c959f", "#eaeef2", "RdBu_r", "v
 _DARK_STATES = LinearSegmentedColormap.from_list("dark", ["#d6e8ff", "#4c9aff", "#141d30", "#f08030", "#ffe3c0"])
 _DARK_TEXT = LinearSegmentedColormap.from_list("dark", ["#141d30", "#1c5d80", "#2b938c", "#c9e58a", "#fdfbc4"])
 DARK = Look("#0f172a", "#e6edf3", "#9aa7b5", "#64748b", "#1e293b", _DARK_STATES, "viridis", _DARK_TEXT, "#91a7ff")
+LOOKS = {"light": LIGHT, "dark": DARK} | {
+    f"{name} narrow": replace(look, width=NARROW) for name, look in (("light", LIGHT), ("dark", DARK))
+}
 
 
 class Picture(NamedTuple):
@@ -113,7 +123,11 @@ def layer_number(name: str) -> str:
 
 
 def sheet(width: float, height: float, title: str, caption: list[str], look: Look) -> Figure:
-    """An empty figure of width × height inches with a title above and the caption's paragraphs below."""
+    """An empty figure of width × height inches with a title above and the caption's paragraphs below.
+
+    A title of more than one line makes it taller: what lies above `height` is the title's own.
+    """
+    height += title_height(title, width) - title_height("", width)
     figure = Figure(figsize=(width, height), dpi=DPI, facecolor=look.ground)
     lines = wrap([title], width, TITLE * 1.1)
     figure.text(0.1 / width, 1 - 0.08 / height, lines, va="top", size=TITLE, color=look.ink, weight="bold")

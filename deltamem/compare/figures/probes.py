@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .paper import LIGHT, SMALL, TEXT, WIDTH, Look, Picture, axes_at, caption_height, dress, many, sheet, wrap
+from .paper import LIGHT, SMALL, TEXT, Look, Picture, axes_at, caption_height, dress, many, sheet, wrap
 
 COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7")  # Okabe and Ito: told apart with every colour blindness
 RIGHT, TOP, BOTTOM = 1.3, 0.42, 0.45  # inches
@@ -28,11 +28,12 @@ def probe_chart(results: Sequence[dict], caption: str, look: Look = LIGHT) -> Pi
     left = 0.25 + 0.062 * max((len(line) for name in names for line in name.splitlines()), default=10)
     group = max(BAR * len(metrics), 0.19 * max((name.count("\n") + 1 for name in names), default=1))
     tall = max((group + GAP) * len(arms), 0.5)
-    foot = caption_height(text, WIDTH)
-    legend = 0.3 if len(metrics) > 1 else 0.0
+    foot = caption_height(text, look.width)
+    lines = 0 if len(metrics) < 2 else 1 if look.wide else len(metrics)  # of the legend
+    legend = 0.1 + 0.2 * lines if lines else 0.0
     title = "Recall of the probes" + (f": {metrics[0]}" if len(metrics) == 1 else "")
-    figure = sheet(WIDTH, TOP + legend + tall + BOTTOM + foot, title, text, look)
-    axes = axes_at(figure, left, foot + BOTTOM, WIDTH - left - RIGHT, tall)
+    figure = sheet(look.width, TOP + legend + tall + BOTTOM + foot, title, text, look)
+    axes = axes_at(figure, left, foot + BOTTOM, look.width - left - RIGHT, tall)
     dress(axes, look)
     axes.set_facecolor(look.ground)
     axes.set_xlim(0, 1)
@@ -62,7 +63,7 @@ def probe_chart(results: Sequence[dict], caption: str, look: Look = LIGHT) -> Pi
     axes.tick_params(axis="y", length=0)
     for label in axes.get_yticklabels():
         label.set_parse_math(False)
-    shares = (0, 0.25, 0.5, 0.75, 1)
+    shares = (0, 0.25, 0.5, 0.75, 1) if look.wide else (0, 0.5, 1)
     axes.set_xticks(shares, [f"{share:.0%}" for share in shares])
     axes.set_xlabel(
         "share of the questions" if len(metrics) > 1 else metrics[0] if metrics else "", size=TEXT, color=look.ink
@@ -72,11 +73,11 @@ def probe_chart(results: Sequence[dict], caption: str, look: Look = LIGHT) -> Pi
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
     if legend:
-        place = (left / WIDTH, 1 - (TOP - 0.06) / figure.get_size_inches()[1])
+        place = (left / look.width, 1 - (TOP - 0.06) / figure.get_size_inches()[1])
         figure.legend(
             loc="upper left",
             bbox_to_anchor=place,
-            ncols=4,
+            ncols=4 if look.wide else 1,
             fontsize=SMALL,
             frameon=False,
             labelcolor=look.ink,

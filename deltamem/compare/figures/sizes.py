@@ -11,7 +11,6 @@ from .paper import (
     LIGHT,
     SMALL,
     TEXT,
-    WIDTH,
     Look,
     Picture,
     Source,
@@ -43,10 +42,10 @@ def norm_map(snapshots: Sequence[Snapshot], source: Source, limit: float, look: 
         f"{when(last.label)}: {number(norms[-1, strongest])} in layer {layer_number(layers[strongest])}.",
         f"Scale 0 to {limit:g}, one for all turns and columns.",
     ]
-    foot = caption_height(caption, WIDTH)
+    foot = caption_height(caption, look.width)
     title = "Size of the memory: norm of each layer's state after each step"
-    figure = sheet(WIDTH, TOP + tall + BOTTOM + foot, title, caption, look)
-    wide = WIDTH - LEFT - RIGHT
+    figure = sheet(look.width, TOP + tall + BOTTOM + foot, title, caption, look)
+    wide = look.width - LEFT - RIGHT
     axes = axes_at(figure, LEFT, foot + BOTTOM, wide, tall)
     dress(axes, look)
     image = axes.imshow(norms, cmap=look.gates, norm=Normalize(0, limit), interpolation="nearest", aspect="auto")
@@ -54,7 +53,7 @@ def norm_map(snapshots: Sequence[Snapshot], source: Source, limit: float, look: 
     every = max(1, -(-len(norms) // int(tall / (SMALL * 1.5 / 72))))
     axes.set_yticks(range(0, len(norms), every), [snapshot.label for snapshot in snapshots[::every]])
     ticks = {value: f"{value:g}" for value in ((0, limit) if tall < 0.8 else (0, limit / 2, limit))}
-    colour_bar(figure, image, (WIDTH - RIGHT + 0.15, foot + BOTTOM, 0.12, tall), ticks, look, extend="neither")
+    colour_bar(figure, image, (look.width - RIGHT + 0.15, foot + BOTTOM, 0.12, tall), ticks, look, extend="neither")
     header = ["step", *(f"layer {layer_number(layer)}" for layer in layers)]
     rows = [[snapshot.label, *map(float, line)] for snapshot, line in zip(snapshots, norms, strict=True)]
     return Picture("norms", title, figure, [header, *rows])
@@ -77,10 +76,10 @@ def spectrum(snapshot: Snapshot, source: Source, limit: float, look: Look = LIGH
         f"from 1 to {rank}; {words}.",
         f"Colours from 0 to {limit:g}, one scale for all turns and columns, with more room for small values.",
     ]
-    foot = caption_height(caption, WIDTH)
+    foot = caption_height(caption, look.width)
     title = f"Singular values of each layer's state {when(snapshot.label)}"
-    figure = sheet(WIDTH, TOP + above + 0.12 + tall + BOTTOM + foot, title, caption, look)
-    wide = WIDTH - LEFT - RIGHT
+    figure = sheet(look.width, TOP + above + 0.12 + tall + BOTTOM + foot, title, caption, look)
+    wide = look.width - LEFT - RIGHT
     axes = axes_at(figure, LEFT, foot + BOTTOM, wide, tall)
     dress(axes, look)
     flat = values.reshape(layers, heads * rank).T
@@ -98,7 +97,7 @@ def spectrum(snapshot: Snapshot, source: Source, limit: float, look: Look = LIGH
         for head in range(1, heads):
             axes.axhline(head * rank - 0.5, color=look.ground, lw=1.2)
     ticks = {value: f"{value:.2g}" for value in (0, limit / 10, limit / 2, limit)}
-    colour_bar(figure, image, (WIDTH - RIGHT + 0.15, foot + BOTTOM, 0.12, tall), ticks, look)
+    colour_bar(figure, image, (look.width - RIGHT + 0.15, foot + BOTTOM, 0.12, tall), ticks, look)
 
     upper = axes_at(figure, LEFT, foot + BOTTOM + tall + 0.12, wide, above)
     dress(upper, look)
@@ -142,6 +141,6 @@ def effective_rank(states: np.ndarray) -> np.ndarray:
 
 def layer_ticks(axes, layers: list[str], look: Look) -> None:
     """Layer numbers along the lower edge, as many as fit."""
-    every = max(1, -(-len(layers) // 20))
+    every = max(1, -(-len(layers) // (20 if look.wide else 12)))
     axes.set_xticks(range(0, len(layers), every), [layer_number(layer) for layer in layers[::every]])
     axes.set_xlabel("layer", size=TEXT, color=look.ink, labelpad=2)

@@ -51,7 +51,7 @@ class Trace(Protocol):
 
 
 def token_text(trace: Trace, source: Source, look: Look = LIGHT) -> Picture:
-    """The tokens in order, each on the colour of its β (mean over layers, heads and rows)."""
+    """The tokens in order, each on the colour of its β (mean over layers, heads and rows); as wide as a page."""
     beta, (first, last) = mean_beta(trace), shown_tokens(trace, SHOWN)
     room = int((WIDTH - 2 * MARGIN) * 72 / (TEXT * CELL))
     lines, lost = _lines([printable(piece, FONT) for piece in trace.pieces[first:last]], beta[first:last], room)
@@ -95,7 +95,7 @@ def token_text(trace: Trace, source: Source, look: Look = LIGHT) -> Picture:
     colour_bar(figure, colours, (MARGIN, foot + 0.2, 0.5 * WIDTH, 0.11), ticks, look)
     figure.text(
         (MARGIN + 0.54 * WIDTH) / WIDTH,
-        (foot + 0.255) / (TOP + tall + BAR + foot),
+        (foot + 0.255) / figure.get_size_inches()[1],
         "β: share of the new value that is written",
         size=TEXT,
         color=look.ink,
