@@ -7,13 +7,17 @@ import base64
 import sys
 from pathlib import Path
 
+import httpx
 from gradio_client import Client
 
 TRANSCRIPTS = Path(__file__).parent / "transcripts"
 
 
 def main(address="http://127.0.0.1:7860"):
-    client = Client(address, verbose=False)
+    try:
+        client = Client(address, verbose=False)
+    except (httpx.HTTPError, ValueError) as error:
+        sys.exit(f"No playground answers at {address} ({error}): start one, and give the address that it prints.")
     history = (TRANSCRIPTS / "boat.json").read_text(encoding="utf-8")
     probes = (TRANSCRIPTS / "boat.probes.csv").read_text(encoding="utf-8")
 

@@ -1,6 +1,9 @@
 """Compare four ways to give a model its history, in code: python examples/compare_in_code.py"""
 
+import sys
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the library lies beside; needless once installed
 
 from deltamem.compare.arms import PRESETS, start_sessions, with_control
 from deltamem.compare.probes import read_probes, run_probes

@@ -14,14 +14,14 @@ from .run import train
 
 
 def main(argv=None) -> int:
-    run, options = parse(argv)
     try:
+        run, options = parse(argv)
         train(options, run.out, run.resume)
     except DeltaMemError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print(f"stopped; go on with --resume (last checkpoint in {run.out})", file=sys.stderr)
+        print("stopped; the same command with --resume goes on from the last checkpoint", file=sys.stderr)
         return 130
     return 0
 

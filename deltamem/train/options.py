@@ -1,7 +1,7 @@
 """What a training is made of: YAML files named on the command line, then the command line's own options."""
 
 import argparse
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import UnionType
 from typing import get_args
@@ -14,58 +14,55 @@ CONFIGS = Path(__file__).with_name("configs")
 CHOICES = {"recipe": ("chat", "paper"), "method": ("delta", "lora"), "write": ("token", "message_mean")}
 
 
+def option(default, about: str):
+    """A key of the configuration files with what --help says of it."""
+    return field(default=default, metadata={"about": about})
+
+
 @dataclass(frozen=True)
 class Options:
-    """Every key of a configuration file; on the command line "beta_bias" is --beta-bias.
+    """Every key of a configuration file; on the command line "beta_bias" is --beta-bias."""
 
-    model: preset, hub id or folder. recipe: "chat" (conversations) or "paper" (the published one-pass recipe, one epoch
-    of --passages; see paper.py). method: "delta" or "lora" (a static LoRA of as many parameters). states, write (token,
-    message_mean), heads (letters of qkvo), rank, layers (empty: all), beta_bias: the adapter. start_from: adapter
-    folder to start from. talk, dialogues, passages: data files, see sources.py. ordinary: prompts whose ordinary
-    answers are rehearsed. most_facts: told in one conversation. similar: share of further facts that are of an earlier
-    one's family, which only their keys tell apart. begin: where in the curriculum to start, 0 to 1; by default 1, its
-    last stage, with start_from. keep: weight of staying with the backbone's predictions in ordinary text, see step.py.
-    batch_share: of the usual batch, for small machines. accumulate: parts in which a batch is taken.
-    checkpoint_layers: keep only layer inputs (less memory, a third more time). cases: of the recall sample. minutes:
-    the schedule ends then at the latest.
-    """
-
-    model: str = "demo"
-    recipe: str = "chat"
-    method: str = "delta"
-    states: int = 4
-    write: str = "token"
-    heads: str = "qo"
-    rank: int = 8
-    layers: tuple[int, ...] = ()
-    beta_bias: float = -4.0
-    start_from: str | None = None
-    steps: int = Settings.steps
-    minutes: float | None = None
-    learning_rate: float = Settings.learning_rate
-    warmup: float = Settings.warmup
-    clip: float = Settings.clip
-    accumulate: int = 1
-    seed: int = 0
-    talk: str | None = None
-    dialogues: str | None = None
-    passages: str | None = None
-    ordinary: int = 1024
-    most_facts: int = 8
-    similar: float = 0.3
-    begin: float | None = None
-    keep: float = 0.5
-    batch_share: float = 1.0
-    checkpoint_layers: bool = False
-    workers: int = 0
-    checkpoint_every: int = Settings.checkpoint_every
-    sample_every: int = 0
-    cases: int = 40
+    model: str = option("demo", "preset, hub id or folder of the backbone")
+    recipe: str = option("chat", "chat: made-up conversations; paper: the published recipe, one epoch of --passages")
+    method: str = option("delta", "delta, or lora: a static LoRA of as many parameters")
+    states: int = option(4, "states a layer")
+    write: str = option("token", "token: each token writes; message_mean: each message once")
+    heads: str = option("qo", "projections that are steered, letters of qkvo")
+    rank: int = option(8, "rows and columns of a state")
+    layers: tuple[int, ...] = option((), "numbers of the layers with a memory")
+    beta_bias: float = option(-4.0, "bias that the write gate begins with")
+    start_from: str | None = option(None, "adapter folder to start from")
+    steps: int = option(Settings.steps, "training steps")
+    minutes: float | None = option(None, "the schedule ends then at the latest")
+    learning_rate: float = option(Settings.learning_rate, "at its peak")
+    warmup: float = option(Settings.warmup, "share of the schedule in which the learning rate rises")
+    clip: float = option(Settings.clip, "largest norm of the gradient")
+    accumulate: int = option(1, "parts in which a batch is taken: less memory")
+    seed: int = option(0, "of the conversations and of a fresh adapter")
+    talk: str | None = option(None, "Synthetic-Persona-Chat's CSV file, for more small talk")
+    dialogues: str | None = option(None, "Schema-Guided Dialogue, JSON lines")
+    passages: str | None = option(None, "QASPER's or SQuAD's JSON file")
+    ordinary: int = option(1024, "prompts whose ordinary answers are rehearsed")
+    most_facts: int = option(8, "facts told in one conversation at most")
+    begin: float | None = option(None, "where in the curriculum to start, 0 to 1; default: 0, and 1 with --start-from")
+    keep: float = option(0.5, "weight of staying with the backbone's predictions in ordinary text")
+    batch_share: float = option(1.0, "share of the usual batch, for small machines")
+    checkpoint_layers: bool = option(False, "keep only layer inputs: less memory, a third more time")
+    workers: int = option(0, "processes that prepare batches")
+    checkpoint_every: int = option(Settings.checkpoint_every, "steps between checkpoints")
+    sample_every: int = option(0, "steps between samples of recall; 0: none")
+    cases: int = option(40, "cases of such a sample")
 
     @property
     def settings(self) -> Settings:
         """What the loop needs of it."""
-        return Settings(**{field.name: getattr(self, field.name) for field in fields(Settings)})
+        return Settings(**{key.name: getattr(self, key.name) for key in fields(Settings)})
+
+
+def known() -> list[str]:
+    """Names of the bundled configurations."""
+    return sorted(path.stem for path in CONFIGS.glob("*.yaml") if not path.stem.startswith("accelerate"))
 
 
 def read_options(names: list[str], given: dict) -> Options:
@@ -77,13 +74,13 @@ def read_options(names: list[str], given: dict) -> Options:
         try:
             found = yaml.safe_load(path.read_text(encoding="utf-8"))
         except (OSError, yaml.YAMLError) as error:
-            known = ", ".join(sorted(p.stem for p in CONFIGS.glob("*.yaml") if not p.stem.startswith("accelerate")))
-            raise TrainingError(f"The configuration {path} cannot be read ({error}); there are: {known}.") from error
+            there = ", ".join(known())
+            raise TrainingError(f"The configuration {path} cannot be read ({error}); there are: {there}.") from error
         if not isinstance(found, dict):
             raise TrainingError(f"The configuration {path} is a {type(found).__name__}; it must be keys and values.")
         values |= found
     values |= given
-    types = {field.name: field.type for field in fields(Options)}
+    types = {key.name: key.type for key in fields(Options)}
     unknown = [str(key) for key in values if key not in types]
     if unknown:
         raise TrainingError(f"Unknown training options: {', '.join(unknown)}; the known ones are {', '.join(types)}.")
@@ -108,21 +105,22 @@ def _typed(name: str, kind, value):
 def parse(argv=None) -> tuple[argparse.Namespace, Options]:
     """The command line as (where and how to run, Options)."""
     parser = argparse.ArgumentParser(prog="python -m deltamem.train", description="Train an adapter.")
-    parser.add_argument("--config", nargs="+", default=[], help="YAML files, or names of those in configs/")
+    parser.add_argument("--config", nargs="+", default=[], help=f"YAML files, or of {', '.join(known())}")
     parser.add_argument("--out", type=Path, required=True, help="folder for checkpoint, log, record and adapter")
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
-    defaults = asdict(Options())
-    for field in fields(Options):
-        flag, default = "--" + field.name.replace("_", "-"), defaults[field.name]
-        wanted = get_args(field.type) if isinstance(field.type, UnionType) else (field.type,)
-        if field.name == "layers":
-            parser.add_argument(flag, type=int, nargs="*", default=argparse.SUPPRESS, help="default: all")
+    for key in fields(Options):
+        flag, about = "--" + key.name.replace("_", "-"), key.metadata["about"]
+        if key.default is not None and "default" not in about:
+            about += f" (default: {'all' if key.default == () else key.default})"
+        given = {"default": argparse.SUPPRESS, "help": about}
+        wanted = get_args(key.type) if isinstance(key.type, UnionType) else (key.type,)
+        if key.name == "layers":
+            parser.add_argument(flag, type=int, nargs="*", metavar="N", **given)
         elif bool in wanted:
-            parser.add_argument(flag, action=argparse.BooleanOptionalAction, default=argparse.SUPPRESS)
+            parser.add_argument(flag, action=argparse.BooleanOptionalAction, **given)
         else:
             kind = next(k for k in (int, float, str) if k in wanted)
-            parser.add_argument(flag, type=kind, choices=CHOICES.get(field.name), default=argparse.SUPPRESS,
-                                help=f"default: {default}")  # fmt: skip
+            parser.add_argument(flag, type=kind, choices=CHOICES.get(key.name), **given)
     found = vars(parser.parse_args(argv))
     run = argparse.Namespace(**{name: found.pop(name) for name in ("config", "out", "resume")})
     return run, read_options(run.config, found)
