@@ -15,6 +15,7 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from tqdm import tqdm
 
 from deltamem.compare.metrics import contains
 from deltamem.core.binding import Binding, bind
@@ -125,14 +126,17 @@ def knowledge(model, adapter, states: dict) -> float:
 
 def measure(model, adapters: dict, texts: list[str]) -> dict:
     """{column: {"perplexity", "answers"}}; columns: the base model, and each adapter in both states."""
-    found = {"base": {"perplexity": perplexity(model, None, texts, {}), "answers": knowledge(model, None, {})}}
+    columns = [("base", None, 0)]
     for label, adapter in adapters.items():
-        for title, tokens in (("empty state", 0), (f"after {TALK_TOKENS:,} tokens", TALK_TOKENS)):
-            states = talk_state(model, adapter, tokens)
-            found[f"{label}, {title}"] = {
-                "perplexity": perplexity(model, adapter, texts, states),
-                "answers": knowledge(model, adapter, states),
-            }
+        columns.append((f"{label}, empty state", adapter, 0))
+        columns.append((f"{label}, after {TALK_TOKENS:,} tokens", adapter, TALK_TOKENS))
+    found = {}
+    for title, adapter, tokens in tqdm(columns, desc="measuring", leave=False):
+        states = talk_state(model, adapter, tokens)
+        found[title] = {
+            "perplexity": perplexity(model, adapter, texts, states),
+            "answers": knowledge(model, adapter, states),
+        }
     return found
 
 
@@ -146,13 +150,16 @@ def main(argv=None) -> int:
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     options = parser.parse_args(argv)
     try:
-        model, adapters = read_models(options.model, options.adapter, options.dtype)
         documents = read_passages(options.text)
+        model, adapters = read_models(options.model, options.adapter, options.dtype)
         texts = list(dict.fromkeys(document.exchanges[0][0] for document in documents))
         found = measure(model, adapters, random.Random(0).sample(texts, min(options.passages, len(texts))))
     except DeltaMemError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 130
     base = found["base"]
     print("| | perplexity | against base | answers that need no memory, % |\n|---|---|---|---|")
     for column, row in found.items():

@@ -24,6 +24,7 @@ from deltamem.runtime import load_model
 from deltamem.runtime.places import add_adapters
 
 from .batches import Slot
+from .checkpoint import TrainingError
 from .layers import trained
 from .replies import greedy_replies
 from .step import causal_attention, turn_plan
@@ -145,13 +146,14 @@ def sample(model, adapter, count: int) -> dict:
 
 def all_cases(model, count: int, seed: int, data: Path | None):
     """(suite name, its cases) one after another."""
+    real = {}
+    for file, name in DATA_FILES.items() if data is not None else ():  # first: a file may be missing
+        read = dialogue_cases if name == DATA_SUITES[0] else passage_cases
+        real[name] = read(data / file, count, seed)
     values = Values(vocabulary_words(model.tokenizer), "test", vocabulary_pieces(model.tokenizer))
     for name, suite in SUITES.items():
         yield name, make_cases(suite, values, count, seed, model.chat)
-    if data is not None:
-        for file, name in DATA_FILES.items():
-            read = dialogue_cases if name == DATA_SUITES[0] else passage_cases
-            yield name, read(data / file, count, seed)
+    yield from real.items()
 
 
 def columns_of(adapters: dict, base: bool, controls: bool) -> dict:
@@ -187,7 +189,7 @@ def main(argv=None) -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--batch", type=int, default=50, help="cases answered side by side")
     parser.add_argument("--dtype", help="float32, bfloat16 or float16; default as everywhere: float32 on a CPU")
-    parser.add_argument("--data", type=Path, help="folder with sgd_slim/ and xquad_en/, for the rows of real data")
+    parser.add_argument("--data", type=Path, help=f"folder with {' and '.join(DATA_FILES)}")
     parser.add_argument("--suites", nargs="+", help="only suites whose name contains one of these texts")
     parser.add_argument("--no-base", action="store_true", help="leave the base model's columns out")
     parser.add_argument("--controls", action="store_true", help="also with a zero state and another dialogue's state")
@@ -214,9 +216,15 @@ def main(argv=None) -> int:
             if options.json:
                 text = json.dumps(record, indent=1, ensure_ascii=False) + "\n"
                 options.json.write_text(text, encoding="utf-8")
+        if not record["suites"]:
+            names = "; ".join(SUITES)
+            raise TrainingError(f"No suite's name contains {' or '.join(options.suites)}; there are: {names}.")
     except DeltaMemError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("stopped; the rows above are whole", file=sys.stderr)
+        return 130
     return 0
 
 

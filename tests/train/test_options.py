@@ -1,5 +1,7 @@
 """Configuration files and the command line."""
 
+from dataclasses import fields
+
 import pytest
 
 from deltamem.core import new_adapter
@@ -44,3 +46,10 @@ def test_every_configuration_is_read():
     for path in CONFIGS.glob("*.yaml"):
         if not path.stem.startswith("accelerate"):
             assert isinstance(read_options([path.stem], {}), Options)
+
+
+def test_help_says_what_every_option_is(capsys):
+    with pytest.raises(SystemExit):
+        parse(["--help"])
+    said = " ".join(capsys.readouterr().out.split())
+    assert all(key.metadata["about"] in said for key in fields(Options))

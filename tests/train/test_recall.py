@@ -101,6 +101,15 @@ def test_the_command_writes_its_table(tiny_model_folder, tmp_path, monkeypatch, 
     assert set(json.loads((tmp_path / "r.json").read_text())["suites"]) == {"1 fact in a long sentence", "not told"}
 
 
+def test_what_is_missing_is_told_before_anything_is_measured(tiny_model_folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(recall, "vocabulary_words", lambda tokenizer: WORDS)
+    monkeypatch.setattr(recall, "measure", None)
+    command = ["--model", str(tiny_model_folder), "--adapter", "--cases", "2"]
+    for wrong, message in ((["--suites", "absent"], "there are: 1 fact"), (["--data", str(tmp_path)], "sgd_test")):
+        assert recall.main([*command, *wrong]) == 1
+        assert message in capsys.readouterr().err
+
+
 def test_vocabulary_words_are_single_tokens(demo_model):
     words = vocabulary_words(demo_model.tokenizer)
     assert len(words) > 20_000
