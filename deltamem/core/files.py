@@ -132,14 +132,14 @@ def local_path(name: str | Path) -> str:
 def _checked_tensors(folder: Path, adapter: Adapter, values: dict) -> dict[str, Tensor]:
     expected = adapter.tensor_shapes()
     numbers = sum(torch.Size(size).numel() for size in expected.values())
-    tensors, checksum = _read_tensors(folder, numbers, len(expected))
+    tensors, checksum = read_tensors(tensor_file(folder), 8 * numbers + 4096 * len(expected) + (1 << 20))
     if checksum is not None and checksum != _checksum(values, tensors):
         raise AdapterError(
             f"the adapter in {folder} does not match its checksum: a file was damaged, or {CONFIG_FILE} was changed; "
             f"use another copy, or write it again with save_delta_mem_adapter"
         )
     held = {name: tensors[name] for name in expected if name in tensors}
-    plain = {name: tensor for name, tensor in held.items() if _is_plain(tensor)}
+    plain = {name: tensor for name, tensor in held.items() if is_plain(tensor)}
     # In float32, as they will be used: a float64 can be finite and yet too large. One number needs no dimension.
     fitting = {
         name: tensor.float()
@@ -166,23 +166,27 @@ def _checked_tensors(folder: Path, adapter: Adapter, values: dict) -> dict[str, 
     return fitting
 
 
-def _is_plain(tensor: Tensor) -> bool:
+def is_plain(tensor: Tensor) -> bool:
     """Dense numbers of a usual type, each in memory of its own: not sparse, nested, without data, or one spread out."""
     dense = tensor.layout == torch.strided and not tensor.is_nested and tensor.device.type == "cpu"
     return dense and tensor.dtype in DTYPES and tensor.untyped_storage().nbytes() >= tensor.nbytes
 
 
-def _read_tensors(folder: Path, numbers: int, count: int) -> tuple[dict[str, Tensor], str | None]:
-    """The folder's tensors on CPU, from the safetensors file when there is one, and the checksum that it gives.
+def tensor_file(folder: Path) -> Path:
+    """The file with an adapter folder's tensors: safetensors when there is one, else `.pt`. Raises AdapterError."""
+    for path in (folder / TENSOR_FILE, folder / PICKLE_FILE):
+        if path.is_file():
+            return path
+    raise AdapterError(f"{folder} holds neither {TENSOR_FILE} nor {PICKLE_FILE}; it is not an adapter folder")
 
-    Runs no code from the file.
+
+def read_tensors(path: Path, limit: int) -> tuple[dict[str, Tensor], str | None]:
+    """The tensors of a file of at most `limit` bytes on CPU, and the checksum that it gives, or None.
+
+    Runs no code from the file. Raises AdapterError when it is too large or cannot be read; what the tensors are like
+    is not checked.
     """
-    path = folder / TENSOR_FILE
-    if not path.is_file():
-        path = folder / PICKLE_FILE
-    if not path.is_file():
-        raise AdapterError(f"{folder} holds neither {TENSOR_FILE} nor {PICKLE_FILE}; it is not an adapter folder")
-    size, limit = path.stat().st_size, 8 * numbers + 4096 * count + (1 << 20)
+    size = path.stat().st_size
     if size > limit:
         raise AdapterError(
             f"{path} has {size:,} bytes, but an adapter of this configuration has at most {limit:,}; "
@@ -201,7 +205,7 @@ def _read_tensors(folder: Path, numbers: int, count: int) -> tuple[dict[str, Ten
     if not isinstance(tensors, dict) or not all(
         isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in tensors.items()
     ):
-        raise AdapterError(f"{path} is not a table of named tensors")
+        raise AdapterError(f"{path} is not a table of named tensors; use another copy of the adapter")
     return tensors, None
 
 

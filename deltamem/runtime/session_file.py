@@ -91,10 +91,13 @@ def load(path, model):
 
 
 def peek(path):
-    """(JSON content, tensors) of an undamaged file, not held against any model. Raises SessionFileError."""
+    """(JSON content, tensors) of an undamaged file, not held against any model. Raises SessionFileError.
+
+    The content has all fields of the format and their types; the values may mean nothing.
+    """
     path = Path(path)
     try:
-        return _open(_read(path))
+        return _formed(_read(path))
     except _Bad as error:
         raise SessionFileError(f"{quoted(path.name)} cannot be read: {error}") from error
 
@@ -116,7 +119,8 @@ def _read(path):
         raise _Bad(f"{getattr(error, 'strerror', None) or error}; give a file that a session was saved to.") from error
 
 
-def _checked(data, model):
+def _formed(data):
+    """(JSON content, tensors) of the file's bytes, in the form of this version or the first."""
     content, tensors = _open(data)
     version = content.get("version") if isinstance(content, dict) else None
     if type(version) is int and version > VERSION:
@@ -126,13 +130,23 @@ def _checked(data, model):
         raise _Bad(f"it has version {quoted(version)}, which never was; the file is damaged.")
     _object(content["model"], _MODEL, "The model")
     _object(content["settings"], _SETTINGS | (_SINCE_2 if version > 1 else {}), "The settings")
-    settings = dict(content["settings"])
-    _check_model(content["model"], model)
-    adapter = None
-    if settings["memory"] != (content["adapter"] is not None):
+    if content["settings"]["memory"] != (content["adapter"] is not None):
         raise _Bad("it has a memory without an adapter, or the other way round; the file is damaged.")
-    if settings["memory"]:
+    if content["adapter"] is not None:
         _object(content["adapter"], _ADAPTER, "The adapter")
+    for index, step in enumerate(content["steps"]):
+        _object(step, _STEP, f"Step {index}")
+        for message in step["messages"]:
+            _object(message, _MESSAGE, f"A message of step {index}")
+    return content, tensors
+
+
+def _checked(data, model):
+    """(settings, steps) of the file's bytes, for a session of the model."""
+    content, tensors = _formed(data)
+    settings, adapter = dict(content["settings"]), None
+    _check_model(content["model"], model)
+    if settings["memory"]:
         settings["adapter"], adapter = _find_adapter(content["adapter"], model)
     if content["layers"] != (list(adapter.layers) if adapter else []):
         raise _Bad("its layers are not those of the adapter; the file is damaged.")
@@ -188,10 +202,6 @@ def _find_adapter(saved, model):
 
 def _check_step(step, index, model, memory):
     """The step's JSON with its texts in the form sessions keep them."""
-    where = f"Step {index}"
-    _object(step, _STEP, where)
-    for message in step["messages"]:
-        _object(message, _MESSAGE, f"A message of step {index}")
     if step["written_tokens"] < 0:
         raise _Bad(f"step {index} has written {step['written_tokens']} tokens; the file is damaged.")
     if step["kind"] == "history":

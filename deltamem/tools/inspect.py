@@ -2,16 +2,13 @@
 
 import argparse
 import sys
-from collections import Counter
+from collections import defaultdict
 from pathlib import Path
 
-import safetensors
-import torch
-
-from deltamem.core.config import HFDeltaMemConfig, read_values
-from deltamem.core.errors import AdapterError, DeltaMemError
-from deltamem.core.files import CHECKSUM, PICKLE_FILE, TENSOR_FILE
-from deltamem.core.pickles import load_pickled_tensors
+from deltamem.core.config import HFDeltaMemConfig
+from deltamem.core.errors import DeltaMemError, listing
+from deltamem.core.files import is_plain, read_tensors, tensor_file
+from deltamem.quoting import quoted
 from deltamem.runtime.session_file import peek
 
 
@@ -29,64 +26,54 @@ def main(arguments=None):
 
 
 def adapter_lines(folder):
-    """Configuration and tensors of an adapter folder."""
-    config = HFDeltaMemConfig.from_dict(read_values(folder))
-    file = TENSOR_FILE if (folder / TENSOR_FILE).is_file() else PICKLE_FILE
-    tensors, checksum = _read(folder / file)
-    numbers = sum(tensor.numel() for tensor in tensors.values())
-    bad = [name for name, tensor in tensors.items() if not torch.isfinite(tensor).all()]
-    plain = HFDeltaMemConfig().to_dict()
+    """Configuration and tensors of an adapter folder. Raises ConfigError or AdapterError."""
+    config = HFDeltaMemConfig.load(folder)
+    file = tensor_file(folder)
+    size = file.stat().st_size
+    tensors, checksum = read_tensors(file, size)
+    plain = {name: tensor for name, tensor in tensors.items() if is_plain(tensor)}
+    numbers = sum(tensor.numel() for tensor in plain.values())
+    default = HFDeltaMemConfig().to_dict()
     lines = [
         f"adapter {folder}: {config.variant}, rank {config.rank}, {config.num_state_heads} state(s) a layer, "
         f"steers {', '.join(config.delta_heads)}",
-        f"{file}: {len(tensors)} tensors, {numbers:,} numbers, {(folder / file).stat().st_size:,} bytes, "
-        f"checksum {checksum or 'none'}",
+        f"{file.name}: {len(tensors)} tensors, {numbers:,} numbers, {size:,} bytes, "
+        f"checksum {quoted(checksum or 'none', 64)}",
         f"state: {config.num_state_heads * config.rank**2 * 4:,} bytes a layer and conversation",
     ]
-    changed = {key: value for key, value in config.to_dict().items() if value != plain[key]}
-    lines += [f"  {key}: {value} (default {plain[key]})" for key, value in changed.items()]
-    kinds = Counter((name.rpartition(".")[2], tuple(t.shape), str(t.dtype)[6:]) for name, t in tensors.items())
-    for (kind, shape, dtype), count in sorted(kinds.items()):
-        named = [t.float() for name, t in tensors.items() if name.endswith(f".{kind}") and tuple(t.shape) == shape]
-        size = torch.stack([t.square().mean().sqrt() for t in named]).mean().item()
-        lines.append(f"  {count:3} × {kind} {list(shape)} {dtype}, root mean square {size:.3g}")
-    if bad:
-        lines.append(f"  NOT FINITE: {', '.join(bad[:5])}")
-    return lines
-
-
-def _read(path):
-    """({name: tensor}, checksum or None) of an adapter's tensor file."""
-    try:
-        if path.name == PICKLE_FILE:
-            return load_pickled_tensors(path, path.stat().st_size), None
-        with safetensors.safe_open(path, "pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, (file.metadata() or {}).get(CHECKSUM)
-    except Exception as error:  # a damaged file can raise anything
-        reason = str(error).splitlines()[0][:200]
-        raise AdapterError(
-            f"cannot read {path}: {reason}; give a folder with {TENSOR_FILE} or {PICKLE_FILE}"
-        ) from error
+    changed = {key: value for key, value in config.to_dict().items() if value != default[key]}
+    lines += [f"  {key}: {quoted(repr(value), 200)} (default {default[key]!r})" for key, value in changed.items()]
+    kinds = defaultdict(list)
+    for name, tensor in plain.items():
+        kinds[name.rpartition(".")[2], tuple(tensor.shape), str(tensor.dtype)[6:]].append(tensor.float())
+    for (kind, shape, dtype), alike in sorted(kinds.items()):
+        mean = sum(tensor.square().mean().sqrt().item() for tensor in alike) / len(alike)
+        lines.append(f"  {len(alike):3} × {quoted(kind)} {list(shape)} {dtype}, root mean square {mean:.3g}")
+    wrong = {
+        "NOT FINITE": [name for name, tensor in plain.items() if not tensor.isfinite().all()],
+        "NOT PLAIN FLOATING POINT": [name for name in tensors if name not in plain],
+    }
+    return lines + [f"  {said}: {listing(names)}" for said, names in wrong.items() if names]
 
 
 def session_lines(path):
-    """Model, settings, steps and tensors of a session file."""
+    """Model, settings, steps and tensors of a session file. Raises SessionFileError."""
     content, tensors = peek(path)
     model, settings, adapter = content["model"], content["settings"], content["adapter"]
     lines = [
         f"session {path}: version {content['version']}, {path.stat().st_size:,} bytes",
-        f"model: {model.get('name')}, fingerprint {model.get('fingerprint')}",
-        f"adapter: {adapter['label']}, hash {adapter['hash']}" if adapter else "adapter: none",
-        "settings: " + ", ".join(f"{key}={value!r}" for key, value in settings.items()),
+        f"model: {quoted(model['name'])}, fingerprint {quoted(model['fingerprint'], 64)}",
+        f"adapter: {quoted(adapter['label'])}, hash {quoted(adapter['hash'], 64)}" if adapter else "adapter: none",
+        "settings: " + ", ".join(f"{key}={quoted(repr(value), 200)}" for key, value in settings.items()),
     ]
     for index, step in enumerate(content["steps"]):
         messages, texts = step["messages"], [m["content"] for m in step["messages"]]
         head = f"; begins {texts[0][:50]!r}" if texts else ""
         lines.append(
-            f"  step {index + 1}, {step['kind']}: {len(messages)} messages, {sum(map(len, texts)):,} characters, "
-            f"{len(step['reply_ids'])} tokens answered{head}"
+            f"  step {index + 1}, {quoted(step['kind'])}: {len(messages)} messages, "
+            f"{sum(map(len, texts)):,} characters, {len(step['reply_ids'])} tokens answered{head}"
         )
-    lines += [f"  {name} {list(tensor.shape)} {str(tensor.dtype)[6:]}" for name, tensor in tensors.items()]
+    lines += [f"  {quoted(name)} {list(tensor.shape)} {str(tensor.dtype)[6:]}" for name, tensor in tensors.items()]
     return lines
 
 

@@ -1,14 +1,12 @@
 """What controls set on a session: frozen writes, layers that do not steer, a replaced state; and going back."""
 
-import json
-
 import numpy as np
 import pytest
-import safetensors.torch
 
-from deltamem.runtime import Session, session_file
+from deltamem.runtime import Session
 from deltamem.runtime.errors import SessionError, SessionFileError
 from tests.runtime.conftest import same_states
+from tests.runtime.sessions import forge
 
 HISTORY = [
     {"role": "user", "content": "My dog is called Rex."},
@@ -165,16 +163,6 @@ def test_states_that_do_not_fit_are_refused(model, states):
         Session(model, memory=False).replace_states(states)
 
 
-def rewritten(data, change):
-    """A session file with its JSON changed, and its checksum right again."""
-    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-    content = json.loads(header["__metadata__"]["session"])
-    change(content)
-    text, tensors = json.dumps(content), safetensors.torch.load(data)
-    metadata = header["__metadata__"] | {"session": text, "sha256": session_file._digest(text, tensors)}
-    return safetensors.torch.save(tensors, metadata)
-
-
 def test_files_of_version_1_still_load(model, tmp_path):
     session = told(model)
     session.ask("Who?", max_new_tokens=3)
@@ -188,7 +176,7 @@ def test_files_of_version_1_still_load(model, tmp_path):
         for step in content["steps"]:
             step["stats"].pop("layer_writes", None), step["stats"].pop("rebuilt_tokens", None)
 
-    path.write_bytes(rewritten(path.read_bytes(), older))
+    path.write_bytes(forge(path.read_bytes(), older))
     loaded = Session.load(model, path)
     assert same_states(loaded, session) and loaded.writes is True and loaded.layers_off == ()
     assert loaded.ask("Who?", max_new_tokens=5) == session.ask("Who?", max_new_tokens=5)
@@ -208,7 +196,7 @@ def test_a_damaged_state_step_is_refused(model, tmp_path, step, said):
     session.replace_states(zero(session))
     path = tmp_path / "bad.safetensors"
     session.save(path)
-    path.write_bytes(rewritten(path.read_bytes(), lambda content: content["steps"][1].update(step)))
+    path.write_bytes(forge(path.read_bytes(), lambda content: content["steps"][1].update(step)))
     with pytest.raises(SessionFileError, match=said):
         Session.load(model, path)
 

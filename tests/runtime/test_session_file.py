@@ -1,10 +1,8 @@
 """Session files: what comes back, and that nothing damaged or foreign gets in."""
 
 import dataclasses
-import json
 import os
 import random
-import struct
 
 import pytest
 import safetensors.torch
@@ -14,6 +12,7 @@ from deltamem.core.files import read_adapter
 from deltamem.runtime import Session, session_file
 from deltamem.runtime.errors import SessionFileError
 from tests.runtime.conftest import same_states
+from tests.runtime.sessions import content_of, forge, put, values
 
 HISTORY = [
     {"role": "system", "content": 'Be kind. 你好 \u2028 \\ud800 "quoted"'},
@@ -165,47 +164,12 @@ def test_random_damage_is_refused(model, saved, tmp_path):
             load(model, path, bytes(data))
 
 
-def forge(saved, change=None, tensors=None, text=None):
-    """The file with changed JSON or tensors and a checksum that fits."""
-    size = struct.unpack("<Q", saved[:8])[0]
-    metadata = json.loads(saved[8 : 8 + size])["__metadata__"]
-    held = safetensors.torch.load(saved)
-    content = json.loads(metadata["session"])
-    if change:
-        change(content)
-    text = text or json.dumps(content)
-    if tensors:
-        tensors(held)
-    same = {name: t for name, t in held.items() if t.dtype == torch.float32}
-    return safetensors.torch.save(held, metadata | {"session": text, "sha256": session_file._digest(text, same)})
-
-
-def put(*keys, value):
-    def change(content):
-        *path, last = keys
-        for key in path:
-            content = content[key]
-        content[last] = value
-
-    return change
-
-
-def values(content, path=()):
-    """Paths of everything inside a JSON value."""
-    items = content.items() if isinstance(content, dict) else enumerate(content) if isinstance(content, list) else ()
-    for key, value in items:
-        yield (*path, key)
-        yield from values(value, (*path, key))
-
-
 def test_a_forgery_without_changes_loads(model, saved, tmp_path):
     assert load(model, tmp_path / "s.safetensors", forge(saved)).messages[0]["content"] == "Who?"
 
 
 def test_every_value_of_another_type_is_refused(model, saved, tmp_path):
-    size = struct.unpack("<Q", saved[:8])[0]
-    content = json.loads(json.loads(saved[8 : 8 + size])["__metadata__"]["session"])
-    tried = 0
+    content, tried = content_of(saved), 0
     for path in values(content):
         old = content
         for key in path:

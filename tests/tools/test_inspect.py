@@ -4,10 +4,14 @@ import shutil
 from pathlib import Path
 
 import pytest
+import safetensors.torch
+import torch
 
+from deltamem.core.files import PICKLE_FILE, TENSOR_FILE
 from deltamem.runtime import Session
 from deltamem.tools.inspect import main
 from tests.runtime.conftest import adapter_folders, model  # noqa: F401  (fixtures)
+from tests.runtime.sessions import content_of, forge, put, values
 
 GOLDEN = Path(__file__).parents[1] / "goldens" / "qwen3_tsw" / "adapter"
 
@@ -44,3 +48,39 @@ def test_what_cannot_be_read_is_one_sentence(tmp_path, damage, capsys):
     assert capsys.readouterr().err.count("\n") == 1
     assert main([str(tmp_path / "nothing.safetensors")]) == 1
     assert "cannot be read" in capsys.readouterr().err
+
+
+def test_a_hostile_session_file_is_one_sentence(model, tmp_path, capsys):  # noqa: F811
+    session = Session(model, adapter="TSW")
+    session.ask("Who?", max_new_tokens=2)
+    session.save(path := tmp_path / "session.safetensors")
+    saved = path.read_bytes()
+    for place in values(content_of(saved)):
+        for value in (7, [], {}):
+            path.write_bytes(forge(saved, put(*place, value=value)))
+            if main([str(path)]):
+                assert capsys.readouterr().err.count("\n") == 1
+    path.write_bytes(forge(saved, put("model", "name", value="\x1b[2J")))
+    assert main([str(path)]) == 0 and "\x1b" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("table", [[1], {"a": 1}, {1: torch.ones(2)}])
+def test_what_is_no_table_of_tensors_is_one_sentence(tmp_path, table, capsys):
+    folder = shutil.copytree(GOLDEN, tmp_path / "adapter")
+    torch.save(table, folder / PICKLE_FILE)
+    assert main([str(folder)]) == 1
+    assert "not a table of named tensors" in capsys.readouterr().err
+
+
+def test_strange_tensors_are_shown_as_such(adapter_folders, tmp_path, capsys):  # noqa: F811
+    folder = shutil.copytree(adapter_folders["TSW"], tmp_path / "adapter")
+    strange = {
+        "\x1b[2J": torch.ones(2),
+        "a.nan": torch.tensor(float("nan")),
+        "a.small": torch.ones(2, dtype=torch.int8),
+    }
+    safetensors.torch.save_file(strange | {"a.tiny": torch.ones(2).to(torch.float8_e4m3fn)}, folder / TENSOR_FILE)
+    assert main([str(folder)]) == 0
+    printed = capsys.readouterr().out
+    assert "NOT FINITE: a.nan" in printed and "NOT PLAIN FLOATING POINT: a.small, a.tiny" in printed
+    assert "\x1b" not in printed
