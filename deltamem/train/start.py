@@ -13,8 +13,8 @@ def started_from(source: Adapter, config: HFDeltaMemConfig, backbone) -> Adapter
 
     It may steer more heads and have other layers; new steering weights begin at zero, new layers as fresh ones. One
     state can be taken out of several, and more states be added whose steering begins at zero, so that the larger
-    adapter does at first what the smaller one did. A gate bias is taken over unless whole messages are written, whose
-    gates work on another scale.
+    adapter does at first what the smaller one did. A gate bias is taken over where both write the same way: gates of
+    whole messages work on another scale than those of tokens.
     """
     if source.config.rank != config.rank or (1 < config.num_state_heads < source.config.num_state_heads):
         raise TrainingError(
@@ -23,6 +23,7 @@ def started_from(source: Adapter, config: HFDeltaMemConfig, backbone) -> Adapter
         )
     adapter = new_adapter(backbone, config)
     plain = empty_adapter(backbone, config)
+    writes = source.config.memory_write_granularity
     rank, had, wanted = config.rank, source.config.num_state_heads, config.num_state_heads
     with torch.no_grad():
         for name, layer in adapter.layers.items():
@@ -40,7 +41,7 @@ def started_from(source: Adapter, config: HFDeltaMemConfig, backbone) -> Adapter
                     new.copy_(getattr(plain.layers[name], parameter))
                     if weight is not None:
                         new[:, :kept] = weight[:, rows] * factor
-                elif parameter == "beta_bias" and config.memory_write_granularity != "token":
+                elif parameter == "beta_bias" and config.memory_write_granularity != writes:
                     continue
                 elif weight is not None:
                     new[:kept] = weight[rows]

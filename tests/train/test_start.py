@@ -46,6 +46,8 @@ def test_whole_messages_keep_their_own_gate(tiny):
         tiny.backbone,
     )
     assert all((layer.beta_bias == 0.5).all() for layer in new.layers.values())
+    again = started_from(new, config(memory_write_granularity="message_mean", beta_bias_init=0.0), tiny.backbone)
+    assert all((layer.beta_bias == 0.5).all() for layer in again.layers.values())
 
 
 def test_other_ranks_and_fewer_states_are_refused(tiny):
