@@ -30,6 +30,7 @@ class Example:
     def read(self) -> tuple[Transcript, list[Probe]]:
         """The transcript with questions to ask, and its probes."""
         transcript = read_transcript(self.path)
+        transcript.name = self.title
         probes = read_probes(self.probes) if self.probes else []
         transcript.questions = transcript.questions or [probe.question for probe in probes]
         return transcript, probes

@@ -124,7 +124,8 @@ class Workspace:
         self.transcript: Transcript | None = None  # what was uploaded last
         self.token_counts: list[int] = []  # tokens of each of its messages
         self.probes: list[Probe] = []  # those that belong to the transcript
-        self.other: list[dict] = []  # an upload whose state the control "other" takes
+        self.other: Transcript | None = None  # an upload whose state the control "other" takes
+        self.lent = ""  # what the transcript is called whose state that control took last
         self.steps: list[Turn | Transcript] = []  # what was written and asked, in order
         self.failed: str | None = None  # the question of a turn that ended in an error
         self.seen = False  # whether the memory was shown yet
@@ -195,7 +196,7 @@ class Workspace:
     def reset(self) -> None:
         """Empty memory, empty chats; what was uploaded stays at hand."""
         self.arms = {key: self.new_column(column.arm) for key, column in self.arms.items()}
-        self.shelf, self.steps, self.failed = {}, [], None
+        self.shelf, self.steps, self.failed, self.lent = {}, [], None, ""
 
     def close(self) -> None:
         """Stop what is running and remove the files."""

@@ -4,7 +4,10 @@ import gradio as gr
 import pytest
 from gradio_client import Client
 
-from ui.actions.common import Refused, excused, excused_steps, guarded, sentence
+from ui.actions.common import Refused, excused, excused_steps, guarded, other_messages, sentence
+from ui.gallery import gallery
+from ui.page import EXAMPLES
+from ui.panels.ask import ANY, OWN
 from ui.registry import Gone
 
 ERRORS = {"gone": Gone("The page has gone."), "swept": FileNotFoundError("figure.png"), "refused": Refused("No.")}
@@ -65,3 +68,15 @@ def test_steps_repeat_what_components_were_told_and_no_plain_values():
         first, second, third = steps()
         assert second == {stop: first[stop], note: "half"}
         assert third[stop] is not first[stop] and text not in third
+
+
+def test_the_other_transcript_is_never_the_one_that_was_written(workspace):
+    examples = gallery(EXAMPLES)
+    usual = other_messages(workspace, ANY, examples)
+    written = next(one for one in (example.read()[0] for example in examples) if one.messages == usual)
+    workspace.steps.append(written)
+    assert other_messages(workspace, ANY, examples) != usual and workspace.lent != written.name
+    workspace.other = written
+    for choice in (OWN, examples[-1].name):
+        with pytest.raises(Refused, match="not written"):
+            other_messages(workspace, choice, examples)

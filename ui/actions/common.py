@@ -18,7 +18,7 @@ from deltamem.transcripts import TranscriptError
 from .. import words
 from ..gallery import Example
 from ..panels.arms import ArmsPanel
-from ..panels.ask import OWN, AskPanel
+from ..panels.ask import ANY, OWN, AskPanel
 from ..panels.columns import Columns
 from ..panels.difference import DifferencePanel
 from ..panels.history import HistoryPanel
@@ -154,13 +154,17 @@ def excused(handler):
 
 
 def other_messages(workspace: Workspace, name: str | None, examples: list[Example]) -> list[dict]:
-    """Messages of the other transcript that controls use: an upload, or the example of that name. Raises Refused."""
-    if name == OWN and workspace.other:
-        return workspace.other
-    for one in examples:
-        if one.name == name:
-            return one.read()[0].messages
-    raise Refused("There is no other transcript: choose one under “What the controls use”, in step 2.")
+    """Messages of the other transcript that controls use: an upload (OWN), the example of that name, or ANY example.
+
+    The workspace keeps what it is called, for the report. Raises Refused when it is what was written.
+    """
+    written = [one.messages for one in workspace.histories]
+    chosen = [one for one in reversed(examples) if name in (ANY, one.name)]
+    for one in [workspace.other] if name == OWN else [one.read()[0] for one in chosen]:
+        if one and one.messages not in written:
+            workspace.lent = one.name
+            return one.messages
+    raise Refused("There is no other transcript: choose one that was not written, in step 2, “What the controls use”.")
 
 
 def excused_steps(handler):

@@ -54,8 +54,8 @@ def wire(page: Page, examples: list[Example]) -> list:
     def upload(key, path):
         try:
             workspace = page.registry.get(key)
-            workspace.other = read_transcript(path).messages
-            name = Path(path).name
+            workspace.other, name = read_transcript(path), Path(path).name
+            workspace.other.name = name
             yield {
                 ask.status: words.note(f"The control “another transcript's state” now uses {name}.", "good"),
                 ask.other: gr.Dropdown(choices=[*ask.other.choices, (name, OWN)], value=OWN),

@@ -21,7 +21,7 @@ def wire(page: Page) -> None:
     panel = page.session
 
     @guarded(panel.status, lambda: idle(panel))
-    def write(key, other, seed):
+    def write(key, seed):
         yield {panel.report_file: gr.DownloadButton(value=None)}  # what fails now must not deliver an older file
         workspace = page.registry.get(key)
         if not workspace.steps:
@@ -30,7 +30,7 @@ def wire(page: Page) -> None:
             yield {panel.report: gr.Button(interactive=False), panel.cancel: gr.Button(interactive=True)}
             path = workspace.folder / FILE
             try:
-                with closing(_steps(workspace, str(path), other, int(seed or 0))) as steps:
+                with closing(_steps(workspace, str(path), int(seed or 0))) as steps:
                     for bar in bars("Drawing the report", steps, unit="figure"):
                         yield {panel.status: bar}
                 said = f"{FILE}, {words.size(path.stat().st_size)}: open report.html in it first."
@@ -45,7 +45,7 @@ def wire(page: Page) -> None:
         return gr.Button(interactive=False)
 
     outputs = {panel.status, panel.report, panel.cancel, panel.report_file}
-    written = panel.report.click(write, [page.key, page.ask.other, page.ask.seed], outputs, **PROBE)
+    written = panel.report.click(write, [page.key, page.ask.seed], outputs, **PROBE)
     written.success(None, js=PRESS % panel.report_file.elem_id, api_visibility="private")
     panel.cancel.click(cancel, page.key, panel.cancel, **NOW)
 
@@ -54,7 +54,7 @@ def idle(panel) -> dict:
     return {panel.report: gr.Button(interactive=True), panel.cancel: gr.Button(interactive=False)}
 
 
-def _steps(workspace: Workspace, path: str, other: str | None, seed: int):
+def _steps(workspace: Workspace, path: str, seed: int):
     """(done, total) figures of the report on copies of the columns, which may go on meanwhile."""
     with workspace.claim():
         arms = [column.now for column in workspace.arms.values()]
@@ -63,7 +63,7 @@ def _steps(workspace: Workspace, path: str, other: str | None, seed: int):
         settings = {
             "history": [message for transcript in histories for message in transcript.messages],
             "name": ", ".join(transcript.name for transcript in histories),
-            "other_name": other or "",
+            "other_name": workspace.lent,
             "probes": workspace.results,
             "refused": {
                 column.now.key: column.failure

@@ -11,6 +11,7 @@ from .header import step
 
 ANSWER_LIMIT = 96
 OWN = "uploaded"
+ANY = "any"
 
 
 @dataclass
@@ -52,8 +53,8 @@ def ask_panel(model, examples: list[Example]) -> AskPanel:
             seed = gr.Number(0, precision=0, minimum=0, label="Seed", info="Same seed, same draw", elem_id="ask-seed")
         with gr.Accordion("What the controls use", open=False, elem_id="ask-controls"):
             other = gr.Dropdown(
-                [(one.title, one.name) for one in examples],
-                value=examples[-1].name if examples else None,
+                [("An example that was not written", ANY), *((one.title, one.name) for one in examples)],
+                value=ANY,
                 label="Another transcript's state: which",
                 info="For the control of that name under each column with memory",
                 elem_id="control-other",
