@@ -45,6 +45,7 @@ class Options:
     passages: str | None = option(None, "QASPER's or SQuAD's JSON file")
     ordinary: int = option(1024, "prompts whose ordinary answers are rehearsed")
     most_facts: int = option(8, "facts told in one conversation at most")
+    similar: float = option(0.3, "share of further facts like an earlier one, which only their keys tell apart")
     begin: float | None = option(None, "where in the curriculum to start, 0 to 1; default: 0, and 1 with --start-from")
     keep: float = option(0.5, "weight of staying with the backbone's predictions in ordinary text")
     batch_share: float = option(1.0, "share of the usual batch, for small machines")

@@ -1,5 +1,7 @@
 """Batched greedy answers of a backbone, with or without a memory."""
 
+from tqdm import tqdm
+
 from deltamem.core.binding import Binding
 from deltamem.runtime.blocks import block, join
 from deltamem.runtime.rows import answer_rows
@@ -20,10 +22,10 @@ def greedy_replies(
     return [chat.decode(answer.ids) for answer in answers]
 
 
-def ordinary_pairs(backbone, chat, prompts: list[str], batch: int = 256) -> list[tuple[str, str]]:
+def ordinary_pairs(backbone, chat, prompts: list[str], batch: int = 64) -> list[tuple[str, str]]:
     """(prompt, the backbone's own reply) for every prompt: what it should go on answering."""
     pairs = []
-    for start in range(0, len(prompts), batch):
+    for start in tqdm(range(0, len(prompts), batch), desc="ordinary answers, to be rehearsed", leave=False):
         some = prompts[start : start + batch]
         ids = [chat.start + chat.message("user", prompt) + chat.reply_header for prompt in some]
         pairs += zip(some, greedy_replies(backbone, chat, ids), strict=True)

@@ -55,6 +55,8 @@ def make_adapter(options: Options, backbone):
 def make_episodes(options: Options, model) -> Episodes:
     """The conversations of a training."""
     talk = SmallTalk(options.talk)
+    dialogues = read_dialogues(options.dialogues) if options.dialogues else []
+    passages = read_passages(options.passages) if options.passages else []
     values = Values(vocabulary_words(model.tokenizer), "train", vocabulary_pieces(model.tokenizer))
     prompts = ordinary_prompts(random.Random(f"ordinary {options.seed}"), values, talk, options.ordinary)
     return Episodes(
@@ -62,8 +64,8 @@ def make_episodes(options: Options, model) -> Episodes:
         talk,
         ordinary_pairs(model.backbone, model.chat, prompts),
         options.most_facts,
-        read_dialogues(options.dialogues) if options.dialogues else [],
-        read_passages(options.passages) if options.passages else [],
+        dialogues,
+        passages,
         by_message=options.write != "token",
         similar=options.similar,
     )
