@@ -9,9 +9,9 @@ from transformers import DynamicCache
 
 from deltamem.core.binding import Binding, bind
 from deltamem.runtime.blocks import Block
-from deltamem.runtime.errors import SessionError
 from deltamem.runtime.prompt import View, check_messages
 from deltamem.runtime.run import sentence_ids
+from deltamem.runtime.sampling import check_token, draw, likeliest
 
 
 @dataclass(frozen=True)
@@ -26,20 +26,12 @@ class Draw:
     top_k: int = 0
 
     def pick(self, logits: Tensor, dice: list[random.Random]) -> Tensor:
-        """Next token ids [B] from logits [B, vocabulary]."""
+        """Next token ids [B] from logits [B, vocabulary]; NO_NUMBER where they are no numbers."""
         if self.temperature == 0:
-            return logits.argmax(dim=-1)
-        ordered, tokens = logits.float().sort(dim=-1, descending=True)
-        if self.top_k:
-            ordered, tokens = ordered[:, : self.top_k], tokens[:, : self.top_k]
-        shares = torch.softmax((ordered - ordered[:, :1]) / self.temperature, dim=-1)
-        # A token stays when the ones before it do not reach top_p yet: the first always does.
-        shares = shares.masked_fill(shares.cumsum(-1) - shares >= self.top_p, 0.0)
-        sums = shares.cumsum(-1)
-        thrown = torch.tensor([[die.random()] for die in dice], device=logits.device, dtype=sums.dtype) * sums[:, -1:]
-        kept = (shares > 0).sum(-1, keepdim=True)
-        place = torch.searchsorted(sums, thrown, right=True).minimum(kept - 1)
-        return tokens.gather(1, place).squeeze(1)
+            return likeliest(logits)
+        numbers = torch.tensor([die.random() for die in dice], device=logits.device)
+        temperature, top_p = (torch.full_like(numbers, value) for value in (self.temperature, self.top_p))
+        return draw(logits, temperature, top_p, numbers, self.top_k)
 
 
 @dataclass
@@ -70,7 +62,7 @@ def answer_rows(
             adapter writes tokens. None: the backbone alone.
         prefix: KV of one row [1, ...] that all prompts continue; it is left as it is.
 
-    Raises SessionError when the model's output is not a number.
+    Raises NotANumber when the model's output is not a number.
     """
     batch = _Batch(backbone, chat, len(prompts), binding, prefix)
     dice = [random.Random(seed) for seed in (seeds if seeds is not None else range(len(prompts)))]
@@ -78,10 +70,9 @@ def answer_rows(
     active = list(range(len(prompts)))  # the prompt that each row of the batch belongs to
     logits = batch.feed(prompts)
     while True:
-        _check_numbers(logits)
         tokens = draw.pick(logits, [dice[i] for i in active])
         going = []
-        for row, token in enumerate(tokens.tolist()):
+        for row, token in enumerate(map(check_token, tokens.tolist())):
             answer = answers[active[row]]
             if answer.stop == "eos" or len(answer.ids) >= limits[active[row]]:
                 continue
@@ -137,15 +128,6 @@ def _write_groups(model, adapter, groups, states, places):
             count = going
         batch.feed([group[turn] for group in groups[:going]])
     put_back(0, count)
-
-
-def _check_numbers(logits):
-    highest = logits.amax(dim=-1)
-    if not torch.isfinite(highest).all():
-        wrong = highest[~highest.isfinite()][0].item()
-        raise SessionError(
-            f"The model's output is {wrong} instead of a number; use another adapter or a lower strength."
-        )
 
 
 class _Batch:

@@ -69,13 +69,14 @@ def likeliest(logits):
     return torch.where(torch.isfinite(top), index, NO_NUMBER)
 
 
-def draw(logits, temperature, top_p, numbers):
+def draw(logits, temperature, top_p, numbers, top_k=0):
     """One token per row, without waiting for the device.
 
     Args:
         logits: [B, V], any floating dtype.
         temperature, top_p: [B] float32; a row of temperature 0 takes its likeliest token.
         numbers: [B] float32 from [0, 1): where in the row's distribution, most likely tokens first, the token lies.
+        top_k: draws from so many tokens, 0 from all; top_p counts within them.
 
     Returns:
         ids [B], NO_NUMBER where the output is not a number.
@@ -86,6 +87,8 @@ def draw(logits, temperature, top_p, numbers):
     shifted = logits - logits.amax(dim=-1, keepdim=True)
     warm = torch.where(temperature > 0, temperature, 1.0)[:, None]
     ordered, order = torch.softmax(shifted / warm, dim=-1).sort(dim=-1, descending=True, stable=True)
+    if top_k:
+        ordered = ordered[:, :top_k] / ordered[:, :top_k].sum(dim=-1, keepdim=True)
     reached = ordered.cumsum(dim=-1)
     # A token stays when the ones before it do not reach top_p yet: the first always does (the limit is for rows of
     # NaN). 1 keeps all in spite of rounding.
