@@ -92,11 +92,11 @@ def test_strength_scales_the_influence(model):
 
 
 def test_what_cannot_be_traced_is_said(model):
-    with pytest.raises(SessionError, match="Nothing was written"):
+    with pytest.raises(SessionError, match="no step of this session to trace"):
         Session(model).trace()
     plain = Session(model, memory=False)
     plain.preload(HISTORY)
-    with pytest.raises(SessionError, match="Nothing was written"):
+    with pytest.raises(SessionError, match="no step of this session to trace"):
         plain.trace()
     session = talked(model, "TSW")
     with pytest.raises(SessionError, match="no step 'turn 9'.*history, turn 1, turn 2"):
