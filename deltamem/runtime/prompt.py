@@ -95,9 +95,9 @@ class View:
     def opening_tokens(self):
         return sum(map(len, self.opening(False)))
 
-    def turn(self, text, past, first, shown):
-        """The Prompt of a turn. past: all earlier messages. first: nothing came before. shown: tokens in the KV."""
-        blocks, history, passages = [], 0, None
+    def turn(self, text, past, shown):
+        """The Prompt of a turn. past: all earlier messages. shown: tokens in the KV."""
+        blocks, history, passages, first = [], 0, None, not past
         if self.context != "full" or first:
             blocks += self.opening(first)
         if self.context == "full" and not first:

@@ -8,10 +8,8 @@ from pathlib import Path
 
 from deltamem.quoting import quoted
 from deltamem.runtime import session_file
-from deltamem.runtime.blocks import GROUP, block, cut, passes
 from deltamem.runtime.cache import KeptCache, cache_bytes
-from deltamem.runtime.decoder import Need
-from deltamem.runtime.engine import Event, Reply, decode, turn_stats
+from deltamem.runtime.engine import Event
 from deltamem.runtime.errors import NotANumber, SessionError, SessionFileError
 from deltamem.runtime.prompt import View, check_messages, check_text
 from deltamem.runtime.replay import replay
@@ -20,6 +18,7 @@ from deltamem.runtime.sampling import Sampling
 from deltamem.runtime.settings import check_adapter, check_layers, check_strength, layer_numbers
 from deltamem.runtime.snapshot import Step, empty_snapshot, step_label, take_snapshot, unstack
 from deltamem.runtime.trace import find_step, measure, step_passes
+from deltamem.runtime.turn import Turn
 
 
 class Session:
@@ -277,13 +276,13 @@ class Session:
             )
         return session
 
-    # How a turn runs
+    # How steps are made
 
     def _reply(self, text, sampling):
         with self._alone():
-            prompt = self._prompt(text)
-            with self.model.decoder.seats([self._need(prompt, sampling)]) as (seat,):
-                stats = yield from self._turn(text, prompt, sampling, seat)
+            turn = Turn(self, text, sampling)
+            with self.model.decoder.seats([turn.need]) as (seat,):
+                stats = yield from turn.events(seat)
         yield Event("stats", stats=stats)
 
     def _prompt(self, text):
@@ -291,59 +290,12 @@ class Session:
         kept = self._kept.ends
         shown = kept[-1] if kept and len(kept) == len(self._steps) else self._view.kept_tokens(self._steps)
         past = [m for step in self._steps for m in step.messages]
-        prompt = self._view.turn(text, past, self._opens(len(self._steps)), shown)
+        prompt = self._view.turn(text, past, shown)
         self._view.check_room(prompt.tokens)
         return prompt
 
-    def _need(self, prompt, sampling):
-        """The seat that a turn needs: the answer with its header (once more) and footer."""
-        chat = self.model.chat
-        answer = min(sampling.max_new_tokens, self._view.room - prompt.tokens)
-        return Need(self._weights, prompt.tokens + answer + len(chat.reply_footer) + 1)
-
-    def _turn(self, text, prompt, sampling, seat):
-        """Events of one turn; returns its stats. seat: from model.decoder, or None for the plain loop."""
-        waited, rebuilt = yield from self._catch_up()
-        run = self._run()
-        run.seconds, run.rebuilt = waited, rebuilt
-        if seat is not None:
-            with run.timed():
-                seat.cache.take(run.cache)
-                run.cache = seat.cache
-        try:
-            *parts, last = passes(prompt.blocks, run.by_message, self._view.chunk)
-            for part in parts:
-                run.feed(part)
-                yield Event("text")  # a long prompt can be stopped between passes
-            logits = run.feed(last)
-            reply = Reply()
-            try:
-                yield from decode(run, logits, reply, sampling, self._view.room, seat)
-            except GeneratorExit:
-                self._finish(run, prompt, reply, text)
-                raise
-            return self._finish(run, prompt, reply, text)
-        finally:
-            self._keep(run)
-
-    def _finish(self, run, prompt, reply, text):
-        """Feed what the answer still owes, make the turn a step, and return its stats."""
-        chat = self.model.chat
-        if run.by_message:
-            run.crop(prompt.tokens - len(chat.reply_header))
-            for part in cut(self._view.answer(reply.ids), GROUP):
-                run.feed(part)
-        elif self.memory or self.context == "full":
-            owed = [*reply.ids[run.length - prompt.tokens :], *chat.reply_footer]
-            if owed:
-                run.feed(block(owed, True))
-        stats = turn_stats(run, reply, prompt)
-        messages = [{"role": "user", "content": text}, {"role": "assistant", "content": reply.text}]
-        self._commit(run, "turn", messages, reply.ids, stats)
-        return copy.deepcopy(stats)
-
     def _write_history(self, run, messages, progress):
-        groups = self._view.history(messages, self._opens(len(self._steps)))
+        groups = self._view.history(messages, not any(step.messages for step in self._steps))
         done, total = 0, sum(len(part) for group in groups for part in group)
         for group in groups:
             if self.context != "full":
@@ -373,7 +325,7 @@ class Session:
         run = self._run()
         before = run.length
         try:
-            for _ in replay(run, self._kept, self._steps, self._view, self._states_after(0)):
+            for _ in replay(run, self._kept, self._steps, self._view, self._empty_states()):
                 yield Event("text")
         finally:
             self._keep(run)
@@ -388,20 +340,13 @@ class Session:
     def _said(self, kind):
         return [dict(m) for step in self._steps if step.kind == kind for m in step.messages]
 
-    def _opens(self, index):
-        """Whether a step at this place is the first that holds messages."""
-        return not any(step.messages for step in self._steps[:index])
-
-    def _states_after(self, count):
-        """The memory after the first `count` steps."""
-        if count:
-            return self._steps[count - 1].states
+    def _empty_states(self):
         return self._weights.empty_states(1) if self.memory else {}
 
     def _run(self, states=None):
         """A working copy of the memory (after the last step, unless given) and the KV."""
         if states is None:
-            states = self._states_after(len(self._steps))
+            states = self._steps[-1].states if self._steps else self._empty_states()
         off = [layer_numbers(self._weights.layers)[number] for number in self.layers_off]
         return Run(self.model, self._weights, states, self._kept.cache, self.strength, self.writes, off)
 

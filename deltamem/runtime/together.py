@@ -5,6 +5,7 @@ from contextlib import ExitStack, closing
 from deltamem.runtime.engine import Event
 from deltamem.runtime.prompt import check_text
 from deltamem.runtime.sampling import Sampling
+from deltamem.runtime.turn import Turn
 
 
 def reply_together(sessions, text, max_new_tokens=256, temperature=0.0, top_p=1.0, seed=0):
@@ -21,15 +22,15 @@ def reply_together(sessions, text, max_new_tokens=256, temperature=0.0, top_p=1.
 
 def _rounds(sessions, text, sampling):
     with ExitStack() as held:
-        alone = []
-        for session in sessions:
-            alone.append(held.enter_context(ExitStack()))
-            alone[-1].enter_context(session._alone())
-        prompts = [session._prompt(text) for session in sessions]
-        seats = _seats(held, sessions, prompts, sampling)
+        alone = [ExitStack() for _ in sessions]
+        for session, stack in zip(sessions, alone, strict=True):
+            held.callback(stack.close)  # an error of one session is not the others' fault
+            stack.enter_context(session._alone())
+        turns = [Turn(session, text, sampling) for session in sessions]
+        seats = _seats(held, sessions, turns)
         left = {}
-        for index, (session, prompt) in enumerate(zip(sessions, prompts, strict=True)):
-            left[index] = _reply(session, alone[index], session._turn(text, prompt, sampling, seats[index]))
+        for index, turn in enumerate(turns):
+            left[index] = _reply(alone[index], turn.events(seats[index]))
             held.enter_context(closing(left[index]))
         while left:
             for index in list(left):
@@ -40,19 +41,19 @@ def _rounds(sessions, text, sampling):
                     yield index, event
 
 
-def _seats(held, sessions, prompts, sampling):
-    """A seat or None for each session, lent until `held` ends."""
+def _seats(held, sessions, turns):
+    """A seat or None for each turn, lent until `held` ends."""
     seats = [None] * len(sessions)
     for model in {id(session.model): session.model for session in sessions}.values():
         indices = [i for i, session in enumerate(sessions) if session.model is model]
-        needs = [sessions[i]._need(prompts[i], sampling) for i in indices]
+        needs = [turns[i].need for i in indices]
         for i, seat in zip(indices, held.enter_context(model.decoder.seats(needs)), strict=True):
             seats[i] = seat
     return seats
 
 
-def _reply(session, alone, turn):
+def _reply(alone, events):
     """A session's events; `alone` is closed before the last, so that whoever gets it finds the session free."""
-    with closing(turn), alone:
-        stats = yield from turn
+    with closing(events), alone:
+        stats = yield from events
     yield Event("stats", stats=stats)

@@ -43,7 +43,7 @@ def step_passes(view, step, before, shown):
     past = [message for one in before for message in one.messages]
     if step.kind == "history":
         return view.history(step.messages, not past)
-    prompt = view.turn(step.messages[0]["content"], past, not past, shown)
+    prompt = view.turn(step.messages[0]["content"], past, shown)
     header, footer = view.chat.reply_header, view.chat.reply_footer
     if not view.by_message:
         ending = block([*step.reply_ids, *footer], True)

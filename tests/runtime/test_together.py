@@ -4,7 +4,7 @@ import pytest
 
 from deltamem.runtime import Session
 from deltamem.runtime.decoder.batch import Seat
-from deltamem.runtime.errors import SessionError
+from deltamem.runtime.errors import NotANumber, SessionError
 from deltamem.runtime.run import Run
 from deltamem.runtime.together import reply_together
 from tests.runtime.conftest import same_states
@@ -103,6 +103,21 @@ def test_an_error_in_one_settles_the_others(model, sessions, monkeypatch, way, r
     for session in sessions:
         session.ask("And now?", 3)
     assert turns(sessions) == [count + 1 for count in kept]
+
+
+def test_numbers_that_break_down_are_the_fault_of_their_session(model, sessions, monkeypatch):
+    working = Run.feed
+
+    def failing(self, tokens):
+        if self.binding is not None and self.binding.adapter is model.adapters["TSW"]:
+            raise NotANumber("broken")
+        return working(self, tokens)
+
+    monkeypatch.setattr(Run, "feed", failing)
+    with pytest.raises(NotANumber):
+        list(reply_together(sessions, "hello", 5))
+    assert [session.fault for session in sessions] == [None, "broken", None, None, None]
+    assert not any(session._busy.locked() for session in sessions)
 
 
 @pytest.mark.parametrize(("text", "options"), [(" ", {}), ("hello", {"temperature": -1}), ("hello", {"top_p": 0})])

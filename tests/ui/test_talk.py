@@ -3,6 +3,7 @@
 import pytest
 
 from deltamem.core.errors import DeltaMemError
+from deltamem.runtime.turn import Turn
 from ui.arms import choose
 from ui.talk import take_back, talk
 from ui.workspace import Busy
@@ -94,16 +95,18 @@ def test_nothing_to_take_back(workspace):
 def test_an_error_in_one_column_takes_both_back(workspace, monkeypatch):
     ask(workspace, "one")
     before = {key: (list(arm.chat), arm.session.messages, arm.stats) for key, arm in workspace.arms.items()}
-    session = workspace.arms["memory"].session
+    working = Turn.events
 
-    def broken(*args, **kwargs):
-        events = type(session)._turn(session, *args, **kwargs)
+    def broken(self, seat):
+        events = working(self, seat)
+        if self._session is not workspace.arms["memory"].session:
+            return (yield from events)
         for _ in range(4):
             yield next(events)
         events.close()
         raise RuntimeError("broken")
 
-    monkeypatch.setattr(session, "_turn", broken)
+    monkeypatch.setattr(Turn, "events", broken)
     with pytest.raises(RuntimeError):
         ask(workspace, "two")
     assert {key: (arm.chat, arm.session.messages, arm.stats) for key, arm in workspace.arms.items()} == before
