@@ -17,6 +17,9 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(prog="python -m deltamem.tools.inspect", description=__doc__)
     parser.add_argument("path", type=Path, help="adapter folder or session file (.safetensors)")
     path = parser.parse_args(arguments).path
+    if not path.exists():
+        print(f"There is no {quoted(str(path), 200)}: give an adapter folder or a session file.", file=sys.stderr)
+        return 1
     try:
         print("\n".join(adapter_lines(path) if path.is_dir() else session_lines(path)))
     except DeltaMemError as error:

@@ -114,4 +114,5 @@ def train(options: Options, out: Path, resume: bool = False) -> None:
     trainer.run(workers=options.workers, sample_every=options.sample_every, minutes=options.minutes)
     if accelerator.is_main_process:
         finish_record(out, trainer.step)
+        print(f"The adapter is in {out / 'adapter'}.")
     accelerator.end_training()

@@ -104,3 +104,9 @@ def test_the_readme_holds_the_table_of_the_committed_run():
 def test_wrong_options(arguments):
     with pytest.raises(SystemExit):
         bench.main(arguments)
+
+
+@pytest.mark.parametrize("arguments", [["--show", "absent.json"], ["--model", "absent", "--device", "cpu"]])
+def test_what_is_missing_is_one_sentence(arguments, capsys):
+    assert bench.main(arguments) == 1
+    assert "absent" in capsys.readouterr().err

@@ -47,7 +47,7 @@ def test_what_cannot_be_read_is_one_sentence(tmp_path, damage, capsys):
     assert main([str(folder)]) == 1
     assert capsys.readouterr().err.count("\n") == 1
     assert main([str(tmp_path / "nothing.safetensors")]) == 1
-    assert "cannot be read" in capsys.readouterr().err
+    assert "There is no" in capsys.readouterr().err
 
 
 def test_a_hostile_session_file_is_one_sentence(model, tmp_path, capsys):  # noqa: F811

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import torch
 
+from deltamem.core.errors import DeltaMemError
 from deltamem.tools.bench.checks import run_checks
 from deltamem.tools.bench.measures import copy_rate, step_bytes
 from deltamem.tools.bench.plan import Results, measure_all
@@ -24,12 +25,19 @@ FEW_LAYERS = 4  # of a geometry in float32
 
 
 def main(arguments=None):
-    """Returns the exit code: 1 when a check failed (the figures are printed all the same, marked)."""
+    """Returns the exit code: 1 when something is missing or a check failed (the figures are printed, marked)."""
     options = _options(arguments)
-    if options.show:
-        found = json.loads(Path(options.show).read_text(encoding="utf-8"))
-    else:
-        found = _run(options, " ".join(arguments if arguments is not None else sys.argv[1:]))
+    try:
+        if options.show:
+            found = json.loads(Path(options.show).read_text(encoding="utf-8"))
+        else:
+            found = _run(options, " ".join(arguments if arguments is not None else sys.argv[1:]))
+    except (DeltaMemError, OSError, json.JSONDecodeError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("stopped; what was measured is in the file of --json, if one was named", file=sys.stderr)
+        return 130
     print("\n".join(["", heading(found), "", *table(found)]))
     for name in found["not_measured"]:
         print(f"not measured: {name}")
@@ -143,7 +151,10 @@ def _options(arguments):
     parser.add_argument("--plot", help="PNG file")
     parser.add_argument("--profile", help="text file for where a decoding step's time goes, base and TSW")
     parser.add_argument("--show", metavar="JSON", help="measure nothing: the table (and plot) of an earlier run")
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    if not (options.show or options.device or torch.cuda.is_available()):
+        parser.error("no CUDA card was found: to measure on the CPU say --device cpu, best with --model tiny")
+    return options
 
 
 def _numbers(text):
