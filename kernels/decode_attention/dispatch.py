@@ -18,7 +18,6 @@ def decode_attention(
     v: Tensor,
     lengths: Tensor,
     scale: float | None = None,
-    sliding_window: int | None = None,
     workspace: Workspace | None = None,
 ) -> Tensor:
     """Attention of one new token per row; see `decode_attention_naive`.
@@ -27,5 +26,5 @@ def decode_attention(
         workspace: from `new_workspace`, for use again and again (as a CUDA graph wants it); made afresh by default.
     """
     if q.is_cuda and q.shape[-1] in DIMS and not wants_gradients(q, k, v):
-        return decode_attention_split(q, k, v, lengths, scale, sliding_window, workspace)
-    return decode_attention_naive(q, k, v, lengths, scale, sliding_window)
+        return decode_attention_split(q, k, v, lengths, scale, workspace)
+    return decode_attention_naive(q, k, v, lengths, scale)

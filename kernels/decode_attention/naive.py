@@ -10,7 +10,6 @@ def decode_attention_naive(
     v: Tensor,
     lengths: Tensor,
     scale: float | None = None,
-    sliding_window: int | None = None,
 ) -> Tensor:
     """softmax(scale * q kᵀ) v over the first `lengths[b]` places of each row's cache, in float32, rounded once.
 
@@ -21,15 +20,14 @@ def decode_attention_naive(
             does not matter, NaN included.
         lengths: [B] int32 on the device, from 1 to L (0 gives 0).
         scale: 1 / sqrt(D) by default.
-        sliding_window: refused unless None.
 
     Returns:
         [B, Hq, D] in q's dtype.
 
     Raises:
-        ValueError: a sliding window, or shapes or dtypes that do not fit.
+        ValueError: shapes or dtypes that do not fit.
     """
-    check_attention(q, k, v, lengths, sliding_window)
+    check_attention(q, k, v, lengths)
     batch, heads, dim = q.shape
     kv_heads, capacity = k.shape[1:3]
     scale = dim**-0.5 if scale is None else scale
@@ -41,12 +39,8 @@ def decode_attention_naive(
     return (weights @ v).flatten(1, 2).to(q.dtype)
 
 
-def check_attention(q, k, v, lengths, sliding_window) -> None:
+def check_attention(q, k, v, lengths) -> None:
     """Raise ValueError unless the arguments fit."""
-    if sliding_window is not None:
-        raise ValueError(
-            f"sliding_window is {sliding_window}; decode attention reads the whole cache, use SDPA instead"
-        )
     batch, heads, dim = q.shape
     if k.shape != v.shape or k.shape[0] != batch or k.shape[3] != dim or heads % k.shape[1]:
         raise ValueError(

@@ -99,11 +99,10 @@ def decode_attention_split(
     v: Tensor,
     lengths: Tensor,
     scale: float | None = None,
-    sliding_window: int | None = None,
     workspace: Workspace | None = None,
 ) -> Tensor:
     """Attention on a GPU (or under TRITON_INTERPRET=1). Arguments as in `decode_attention`."""
-    check_attention(q, k, v, lengths, sliding_window)
+    check_attention(q, k, v, lengths)
     batch, heads, dim = q.shape
     kv_heads, capacity = k.shape[1:3]
     if dim not in DIMS:

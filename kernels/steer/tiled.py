@@ -8,6 +8,8 @@ from torch import Tensor
 from ..launch import on_device_of
 from .naive import check_steer
 
+TILE = {"BT": 64, "BN": 128, "num_warps": 4}  # tokens and columns of a program, and its warps
+
 
 @triton.jit
 def _steer_kernel(
@@ -46,18 +48,12 @@ def steer_tiled(output: Tensor, reads: Tensor, weight: Tensor, factor: float = 1
     columns, width = weight.shape
     rows, rows_read = _rows(output), _rows(reads)
     result = torch.empty(output.shape, dtype=output.dtype, device=output.device)
-    tile = _tile()
     with on_device_of(output):
-        _steer_kernel[(triton.cdiv(len(rows), tile["BT"]) * triton.cdiv(columns, tile["BN"]),)](
+        _steer_kernel[(triton.cdiv(len(rows), TILE["BT"]) * triton.cdiv(columns, TILE["BN"]),)](
             rows, rows_read, weight.contiguous(), result, len(rows), columns,
-            rows.stride(0), rows_read.stride(0), factor, W=width, BW=32 if width > 16 else 16, num_stages=1, **tile,
+            rows.stride(0), rows_read.stride(0), factor, W=width, BW=32 if width > 16 else 16, num_stages=1, **TILE,
         )  # fmt: skip
     return result
-
-
-def _tile() -> dict[str, int]:
-    """Tokens and columns of a program, and its warps."""
-    return {"BT": 64, "BN": 128, "num_warps": 4}
 
 
 def _rows(x: Tensor) -> Tensor:

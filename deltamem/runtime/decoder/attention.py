@@ -13,7 +13,7 @@ NAME = "deltamem"  # unknown to AttentionMaskInterface, which is how transformer
 _STEP = ContextVar("deltamem_decoding_step", default=None)
 
 
-def attend(module, query, key, value, attention_mask, scaling=None, sliding_window=None, **_):
+def attend(module, query, key, value, attention_mask, scaling=None, **_):
     """Causal attention of query [B, Hq, T, D] at the end of key, value [B, Hkv, L, D] -> [B, T, Hq, D].
 
     In a decoding step T is 1 and each row ends where the step says. Else all rows end together.
