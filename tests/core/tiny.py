@@ -57,3 +57,8 @@ def make_adapter(model, seed=1, **config):
 def make_ids(batch=2, tokens=11, seed=0):
     """Random token ids [batch, tokens]."""
     return torch.randint(3, 64, (batch, tokens), generator=torch.Generator().manual_seed(seed))
+
+
+def same(first, second):
+    """Whether two online states agree bit for bit."""
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
