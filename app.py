@@ -151,4 +151,7 @@ def fail(sentence: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:  # before the page is up; afterwards Gradio ends it
+        sys.exit(130)

@@ -115,17 +115,19 @@ def first_line(error, limit=300):
 def add_adapters(model, base, wanted):
     """Labels in model.adapters of the adapters `wanted` (labels, folders or hub ids); its default one without any.
 
-    A folder is labelled by its variant, and by its own name too where another of that variant is there already.
+    A folder is labelled by its variant, and by its own name, or all its path, too where that label is taken.
     """
     if not wanted:
         return [model.adapter_name] if model.adapter_name else []
+    found = [(given, *find_adapters(base, given)) for given in wanted]
+    asked = {label for _, _, label in found}
     labels = []
-    for given in wanted:
-        known, label = find_adapters(base, given)
+    for given, known, label in found:
         place = known[label] if label else resolve_adapter(given)
         if label is None:
-            label = HFDeltaMemConfig.load(place).variant
-            label = f"{label}-{Path(given).name}" if label in model.adapters else label
+            variant = HFDeltaMemConfig.load(place).variant
+            longer = [variant, f"{variant}-{Path(given).name}", f"{variant}-{given}"]
+            label = next((free for free in longer if free not in {*model.adapters, *asked}), longer[-1])
         model.add_adapter(label, place)
         labels.append(label)
     return labels

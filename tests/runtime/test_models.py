@@ -10,7 +10,8 @@ from safetensors.torch import load_file, save_file
 from deltamem.core.errors import AdapterError, ConfigError, DeltaMemError
 from deltamem.runtime import load_model
 from deltamem.runtime.errors import ModelError
-from deltamem.runtime.places import find_adapters
+from deltamem.runtime.places import add_adapters, find_adapters
+from deltamem.runtime.presets import PRESETS, Preset
 from deltamem.runtime.weights import check_gpu_memory, count_weights
 
 
@@ -69,6 +70,20 @@ def test_adapters(tiny_model_folder, tiny_adapter_folder):
     with pytest.raises(DeltaMemError):
         model.add_adapter("third", tiny_model_folder)
     assert "third" not in model.adapters
+
+
+def test_no_adapter_takes_the_place_of_another(tiny_model_folder, adapter_folders, tmp_path, monkeypatch):
+    bundled = Preset("tiny", None, {"TSW": adapter_folders["TSW"]})
+    monkeypatch.setitem(PRESETS, "tiny", bundled)
+    own = [str(shutil.copytree(adapter_folders["TSW"], tmp_path / name / "adapter")) for name in "abc"]
+    model = load_model(tiny_model_folder, adapter=None, device="cpu")
+    labels = add_adapters(model, "tiny", [*own, "tsw"])
+    assert len(model.adapters) == 4 and labels == list(model.adapters)
+    assert (
+        labels[0] == "TSW-adapter"
+        and labels[3] == "TSW"
+        and model.adapter_places["TSW"].folder == bundled.adapters["TSW"]
+    )
 
 
 def test_reading_adapters_leaves_the_backbone_alone(tiny_model_folder, tiny_adapter_folder):
