@@ -1,7 +1,7 @@
 """Files that are either the old or the new version, never half of one."""
 
 import os
-import tempfile
+import secrets
 import time
 from pathlib import Path
 
@@ -10,19 +10,20 @@ LEFT_S = 86_400  # seconds after which an unfinished file counts as left behind 
 
 
 def write_atomically(path: str | Path, data: bytes) -> None:
-    """Write data to a temporary sibling, flush it to disk, and rename it over path. Raises OSError."""
+    """Write data to a temporary sibling, flush it to disk, and rename it over path. Raises OSError.
+
+    Who may read the file is for the process's umask to say, as with any file that is made.
+    """
     path = Path(path)
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=PARTIAL, dir=path.parent)
+    temporary = path.parent / f".{path.name}.{secrets.token_hex(4)}{PARTIAL}"
     try:
-        with os.fdopen(handle, "wb") as file:
-            if hasattr(os, "fchmod"):  # temporary files are private, results need not be
-                os.fchmod(file.fileno(), 0o644)
+        with open(temporary, "xb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
     _drop_leftovers(path)

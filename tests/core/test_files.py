@@ -1,6 +1,7 @@
 """Adapter folders: written as published and read back; every misfit is named."""
 
 import json
+import os
 
 import pytest
 import safetensors.torch
@@ -18,10 +19,11 @@ from deltamem.core import (
     save_delta_mem_adapter,
     write_adapter,
 )
+from deltamem.core.atomic import write_atomically
 from deltamem.core.files import PICKLE_FILE, TENSOR_FILE
 
 from .golden import CASES, adapter_folder, load_base, spoil
-from .tiny import make_adapter, make_ids, make_model
+from .tiny import make_adapter, make_ids, make_model, same
 
 FULL = {
     "delta_heads": ["q", "k", "v", "o"],
@@ -34,8 +36,15 @@ FULL = {
 }
 
 
-def same(first, second):
-    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+@pytest.mark.skipif(os.name != "posix", reason="modes of files are a matter of POSIX")
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600)])
+def test_the_umask_says_who_may_read(tmp_path, umask, mode):
+    before = os.umask(umask)
+    try:
+        write_atomically(tmp_path / "file", b"data")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "file").stat().st_mode & 0o777 == mode and len(list(tmp_path.iterdir())) == 1
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -1,5 +1,6 @@
 """Writing a report, as a folder or a ZIP; what was there before stays whole until the new one is."""
 
+import io
 import json
 import os
 import re
@@ -24,6 +25,7 @@ from deltamem.compare.report.facts import (
     versions,
 )
 from deltamem.compare.report.pages import html_page, markdown_page
+from deltamem.core.atomic import write_atomically
 
 RECORD = "report.json"
 ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # the same content gives the same ZIP
@@ -154,18 +156,13 @@ def check_target(target):
 
 def _write_zip(target, files):
     target.parent.mkdir(parents=True, exist_ok=True)
-    handle, draft = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    try:
-        with os.fdopen(handle, "wb") as out, zipfile.ZipFile(out, "w") as bundle:
-            for name in sorted(files):
-                entry = zipfile.ZipInfo(f"{target.stem}/{name}", ZIP_TIME)
-                packed = zipfile.ZIP_STORED if name.endswith(".png") else zipfile.ZIP_DEFLATED
-                bundle.writestr(entry, files[name], packed)
-        os.chmod(draft, 0o644)
-        os.replace(draft, target)
-    except BaseException:
-        os.unlink(draft)
-        raise
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as bundle:
+        for name in sorted(files):
+            entry = zipfile.ZipInfo(f"{target.stem}/{name}", ZIP_TIME)
+            way = zipfile.ZIP_STORED if name.endswith(".png") else zipfile.ZIP_DEFLATED
+            bundle.writestr(entry, files[name], way)
+    write_atomically(target, packed.getvalue())
 
 
 def _write_folder(target, files):
