@@ -16,9 +16,8 @@ import torch
 from deltamem.core import Adapter
 from deltamem.core.errors import DeltaMemError
 
-from .recall import all_cases, measure, read_models
-
-STATE_ONLY = "state only"
+from .checkpoint import TrainingError
+from .recall import RANK_ONE, all_cases, measure, read_models
 
 
 def scaled(adapter: Adapter, factor: float, layers=None, heads=None, states=None) -> Adapter:
@@ -47,7 +46,7 @@ def shifted(adapter: Adapter, shift: float) -> Adapter:
 
 
 def changes(adapter: Adapter):
-    """(what is changed, the changed copy) one after another, the adapter itself first."""
+    """(what is changed, the changed copy) one after another, the adapter itself first and last."""
     heads, states, layers = adapter.config.delta_heads, adapter.config.num_state_heads, len(adapter.layers)
     yield "as trained", adapter
     if layers >= 3:
@@ -65,6 +64,7 @@ def changes(adapter: Adapter):
         yield f"strength {strength}", scaled(adapter, strength)
     for shift in (-1.0, 1.0):
         yield f"β bias {shift:+g}", shifted(adapter, shift)
+    yield RANK_ONE, adapter
 
 
 def main(argv=None) -> int:
@@ -81,17 +81,20 @@ def main(argv=None) -> int:
     try:
         model, adapters = read_models(options.model, [options.adapter], None)
         (adapter,) = adapters.values()
-        suites = {name: cases for name, cases in all_cases(model, options.cases, options.seed, None)
-                  if name in options.suites}  # fmt: skip
+        known = dict(all_cases(model, options.cases, options.seed, None))
+        unknown = [name for name in options.suites if name not in known]
+        if unknown:
+            raise TrainingError(f"There is no suite {unknown[0]!r}; there are: {'; '.join(known)}.")
     except DeltaMemError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    suites = {name: known[name] for name in options.suites}
     print(f"| exact / contains, % | {' | '.join(suites)} |\n{'|---' * (len(suites) + 1)}|")
     record = {"cases": options.cases, "seed": options.seed, "changes": {}}
     for title, changed in changes(adapter):
         if not any(text in title for text in options.changes):
             continue
-        column = f"{title}, {STATE_ONLY}"
+        column = f"{title}, {RANK_ONE if title == RANK_ONE else 'state only'}"
         found = {
             name: measure(model, {column: changed}, cases, options.batch)[column] for name, cases in suites.items()
         }

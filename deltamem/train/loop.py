@@ -30,7 +30,7 @@ from .step import fuse
 def learning_rate(settings: Settings, progress: float) -> float:
     """Linear warm-up over the first `warmup` share of the training, then a cosine to zero. progress: 0 to 1."""
     if progress < settings.warmup:
-        return settings.learning_rate * max(progress, 0.5 / settings.steps) / settings.warmup
+        return settings.learning_rate * min(1.0, max(progress, 0.5 / settings.steps) / settings.warmup)
     return settings.learning_rate * 0.5 * (1 + math.cos(math.pi * (progress - settings.warmup) / (1 - settings.warmup)))
 
 

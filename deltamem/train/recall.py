@@ -33,6 +33,7 @@ from .words import Values, vocabulary_pieces, vocabulary_words
 
 BASE = ("base, no history", "base, full history")
 CONTROLS = ("zero state", "another dialogue's state")
+RANK_ONE = "states cut to rank one"  # what a single write into an empty state can leave
 DATA_FILES = {
     "sgd_slim/sgd_test.jsonl.gz": DATA_SUITES[0],
     "xquad_en/xquad.en.json.gz": DATA_SUITES[1],
@@ -83,7 +84,7 @@ def write_turns(model, adapter, rows: list[tuple]) -> dict:
 
 
 def ask(model, adapter, cases: list[Case], condition: str, shown: int) -> list[str]:
-    """Greedy answers under a condition: "state only", one of CONTROLS, or of BASE.
+    """Greedy answers under a condition: "state only", RANK_ONE, one of CONTROLS, or of BASE.
 
     shown: tokens of history that fit the prompt; of a longer one the last are kept.
     """
@@ -98,7 +99,15 @@ def ask(model, adapter, cases: list[Case], condition: str, shown: int) -> list[s
         states = write_turns(model, adapter, [case.turns for case in cases])
     if condition == "another dialogue's state":
         states = {name: state.roll(1, dims=0) for name, state in states.items()}
+    if condition == RANK_ONE:
+        states = {name: _rank_one(state) for name, state in states.items()}
     return greedy_replies(model.backbone, chat, prompts, Binding(adapter, states))
+
+
+def _rank_one(states: torch.Tensor) -> torch.Tensor:
+    """The nearest matrices of rank one; states: [B, H, r, r]."""
+    left, sizes, right = torch.linalg.svd(states)
+    return left[..., :1] * sizes[..., None, :1] @ right[..., :1, :]
 
 
 def _history(chat, case: Case) -> list[int]:

@@ -87,6 +87,7 @@ def test_a_loss_that_is_no_number_stops_the_run(tiny, batches, tmp_path):
 def test_the_rate_warms_up_and_ends_at_zero():
     settings = Settings(steps=100, warmup=0.1, learning_rate=1.0)
     rates = [learning_rate(settings, step / 100) for step in range(100)]
+    assert learning_rate(Settings(steps=1, learning_rate=1.0), 0.0) == 1.0  # never above it
     assert 0 < rates[0] < rates[9] < 1.0 and max(rates) == pytest.approx(1.0) and rates[-1] < 0.01
 
 

@@ -68,6 +68,14 @@ def test_a_whole_measurement(tiny):
     assert recall.row("1 fact", result).count("/") == 5 and "F1" in recall.row(suites.DATA_SUITES[0], result)
 
 
+def test_states_cut_to_rank_one():
+    torch.manual_seed(0)
+    left, right = torch.randn(2, 3, 4, 1), torch.randn(2, 3, 1, 4)
+    torch.testing.assert_close(recall._rank_one(left @ right), left @ right)
+    cut = recall._rank_one(torch.diag(torch.tensor([3.0, 2.0]))[None, None])
+    torch.testing.assert_close(cut, torch.diag(torch.tensor([3.0, 0.0]))[None, None])
+
+
 @pytest.mark.parametrize("write", ["token", "message_mean"])
 def test_rows_are_written_as_one_conversation_after_the_other(tiny, write):
     """Side by side with longer conversations, each row ends with the state it has alone, as the chat writes it."""
