@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Generator
 from contextlib import closing
 
-from deltamem.compare.arms import with_control
+from deltamem.compare.arms import Arm, with_control
 from deltamem.compare.probes import Probe, ProbeResults
 
 from .background import Stopped
 from .workspace import Workspace
 
+STAYED = "still right with a spoilt state: {}, which did not come from this memory."
+WENT = "none of them stays right with a spoilt state, so they came from the memory."
 BESIDE = ("zero", "other", "shuffled")  # the controls that are run beside every column with memory
 
 
@@ -43,3 +45,27 @@ def probe(
                     raise Stopped
                 return step
             yield step
+
+
+def reading(results: ProbeResults, arms: list[Arm]) -> list[str]:
+    """What the numbers say, in sentences: who knew most, and what the controls say of each memory. arms: as asked."""
+    known = {arm.key: _right(results, arm.key) for arm in arms if arm.key in results.titles}
+    most = max(map(len, known.values()), default=0)
+    if not most:
+        return ["No column knew an accepted answer."]
+    first = [results.titles[key] for key, right in known.items() if len(right) == most]
+    sentences = [f"Most right: {' and '.join(first)}, {most} of {results.asked}."]
+    for arm in arms:
+        if not arm.memory or arm.control or not known.get(arm.key):
+            continue
+        beside = [key for name in BESIDE if (key := with_control(arm, name).key) in results.titles]
+        if beside:
+            stayed = len(known[arm.key] & set().union(*(_right(results, key) for key in beside)))
+            verdict = STAYED.format(stayed) if stayed else WENT
+            sentences.append(f"{arm.title}: {len(known[arm.key])} of {results.asked} right; {verdict}")
+    return sentences
+
+
+def _right(results: ProbeResults, key: str) -> set[int]:
+    """The numbers of the probes that an arm answered right, among those that all answered."""
+    return {number for number, answer in enumerate(results.answers[key][: results.asked]) if answer.contains}

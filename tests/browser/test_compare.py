@@ -102,6 +102,7 @@ def test_probes_over_all_columns(open_page, screenshots, tmp_path):
     assert "Done" in tab.inner_text("#probes-status")
     shown(tab, "probes-chart")
     table = tab.inner_text("#probes-results")
+    assert "Most right: δ-mem, state only" in table
     assert "δ-mem, state only" in table and "%" in table
     assert "✓" in tab.inner_text("#probes-answers")
     tab.locator("#probes-panel").screenshot(path=screenshots / "probes.png")

@@ -16,7 +16,7 @@ from ..background import Stopped
 from ..gallery import Example
 from ..panels import probes as view
 from ..panels.ask import sampling_of
-from ..probing import probe
+from ..probing import probe, reading
 from .common import NOW, PROBE, READ, SCHEME, Page, excused, guarded, other_messages, remove, unheard
 from .remembering import bars, ready, show, transcript_parts
 
@@ -131,4 +131,6 @@ def _files(page: Page, workspace, look: str) -> dict:
         (folder / f"delta-mem-probes-{name}").write_bytes(content)
     shown = folder / "probes-shown.png"
     shown.write_bytes(png(probe_chart(results.bars(), caption, LOOKS[look]).figure))
-    return view.draw(page.probes, results, str(shown), [str(folder / f"delta-mem-probes-{name}") for name in files])
+    said = reading(results, [column.now for column in workspace.arms.values()])
+    paths = [str(folder / f"delta-mem-probes-{name}") for name in files]
+    return view.draw(page.probes, results, said, str(shown), paths)

@@ -151,10 +151,14 @@ def rows(probes: list) -> list[list[str]]:
     return [*filled, *[["", ""] for _ in range(max(ROWS - len(filled), 1))]]
 
 
-def draw(panel: ProbesPanel, results: ProbeResults, chart: str, files: list[str]) -> dict:
-    """Results in numbers and words. chart: path of the picture to show; files: paths for download, in FILES' order."""
+def draw(panel: ProbesPanel, results: ProbeResults, said: list[str], chart: str, files: list[str]) -> dict:
+    """Results in numbers and words.
+
+    said: what they say, in sentences. chart: path of the picture to show; files: paths for download, in FILES' order.
+    """
+    sentences = "".join(f"<li>{escape(sentence)}</li>" for sentence in said)
     return {
-        panel.results: _summary(results),
+        panel.results: f'<ul class="dm-said">{sentences}</ul>{_summary(results)}',
         panel.chart: gr.Image(value=chart, visible=True),
         panel.answers: _answers(results),
         panel.downloads: gr.Row(visible=True),
