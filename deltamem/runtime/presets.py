@@ -3,7 +3,8 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-BUNDLED = Path(__file__).resolve().parents[2] / "examples" / "adapters"
+INSTALLED = Path(__file__).resolve().parents[1] / "adapters"  # where pip puts what a checkout has in examples/adapters
+BUNDLED = INSTALLED if INSTALLED.is_dir() else Path(__file__).resolve().parents[2] / "examples" / "adapters"
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,8 @@ import sys
 import tomllib
 from pathlib import Path
 
+from deltamem.runtime.presets import BUNDLED
+
 ROOT = Path(__file__).parents[2]
 PROGRAM = """
 import sys
@@ -43,6 +45,8 @@ def test_the_wheel_holds_every_package():
         for path in ROOT.glob(f"{name}/**/__init__.py")
     ]
     names = {".".join(parts if parts[0] == "deltamem" else ("deltamem", *parts)) for parts in folders}
-    assert names | {"deltamem.kernels"} == set(settings["packages"])
-    for package, folder in settings["package-dir"].items():
+    assert names | {"deltamem.kernels", "deltamem.adapters"} == set(settings["packages"])
+    folders = dict(settings["package-dir"])
+    assert folders.pop("deltamem.adapters") == BUNDLED.relative_to(ROOT).as_posix()
+    for package, folder in folders.items():
         assert package == "deltamem." + folder.replace("/", ".")
