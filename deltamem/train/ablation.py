@@ -17,7 +17,7 @@ from deltamem.core import Adapter
 from deltamem.core.errors import DeltaMemError
 
 from .checkpoint import TrainingError
-from .recall import RANK_ONE, all_cases, measure, read_models
+from .recall import RANK_ONE, UNSTEERED, all_cases, measure, read_models
 
 
 def scaled(adapter: Adapter, factor: float, layers=None, heads=None, states=None) -> Adapter:
@@ -46,7 +46,7 @@ def shifted(adapter: Adapter, shift: float) -> Adapter:
 
 
 def changes(adapter: Adapter):
-    """(what is changed, the changed copy) one after another, the adapter itself first and last."""
+    """(what is changed, the adapter for it) one after another, a copy where its weights are what is changed."""
     heads, states, layers = adapter.config.delta_heads, adapter.config.num_state_heads, len(adapter.layers)
     yield "as trained", adapter
     if layers >= 3:
@@ -64,6 +64,7 @@ def changes(adapter: Adapter):
         yield f"strength {strength}", scaled(adapter, strength)
     for shift in (-1.0, 1.0):
         yield f"β bias {shift:+g}", shifted(adapter, shift)
+    yield UNSTEERED, adapter
     yield RANK_ONE, adapter
 
 
@@ -94,7 +95,7 @@ def main(argv=None) -> int:
     for title, changed in changes(adapter):
         if not any(text in title for text in options.changes):
             continue
-        column = f"{title}, {RANK_ONE if title == RANK_ONE else 'state only'}"
+        column = f"{title}, {title if title in (UNSTEERED, RANK_ONE) else 'state only'}"
         found = {
             name: measure(model, {column: changed}, cases, options.batch)[column] for name, cases in suites.items()
         }

@@ -33,6 +33,7 @@ from .words import Values, vocabulary_pieces, vocabulary_words
 
 BASE = ("base, no history", "base, full history")
 CONTROLS = ("zero state", "another dialogue's state")
+UNSTEERED = "no corrections while told"
 RANK_ONE = "states cut to rank one"  # what a single write into an empty state can leave
 DATA_FILES = {
     "sgd_slim/sgd_test.jsonl.gz": DATA_SUITES[0],
@@ -69,12 +70,15 @@ def _slot(chat, exchanges: list[tuple | None], device) -> Slot:
 
 
 @torch.no_grad()
-def write_turns(model, adapter, rows: list[tuple]) -> dict:
-    """States after each row's turns (tuples of exchanges; rows may have different numbers of turns)."""
+def write_turns(model, adapter, rows: list[tuple], strength: float = 1.0) -> dict:
+    """States after each row's turns (tuples of exchanges; rows may have different numbers of turns).
+
+    strength: of the corrections meanwhile.
+    """
     by_message = adapter.config.memory_write_granularity != "token"
     if by_message:
         trained(adapter)  # takes a turn's two messages in one pass, as the chat does in two
-    binding = Binding(adapter)
+    binding = Binding(adapter, strength=strength)
     for i in range(max(map(len, rows))):
         slot = _slot(model.chat, [row[i] if i < len(row) else None for row in rows], model.backbone.device)
         binding.plan = turn_plan(slot, by_message)
@@ -84,7 +88,7 @@ def write_turns(model, adapter, rows: list[tuple]) -> dict:
 
 
 def ask(model, adapter, cases: list[Case], condition: str, shown: int) -> list[str]:
-    """Greedy answers under a condition: "state only", RANK_ONE, one of CONTROLS, or of BASE.
+    """Greedy answers under a condition: "state only", UNSTEERED, RANK_ONE, one of CONTROLS or of BASE.
 
     shown: tokens of history that fit the prompt; of a longer one the last are kept.
     """
@@ -96,7 +100,7 @@ def ask(model, adapter, cases: list[Case], condition: str, shown: int) -> list[s
         return greedy_replies(model.backbone, chat, [chat.start + prompt for prompt in prompts])
     states = {}
     if condition != "zero state":
-        states = write_turns(model, adapter, [case.turns for case in cases])
+        states = write_turns(model, adapter, [case.turns for case in cases], strength=float(condition != UNSTEERED))
     if condition == "another dialogue's state":
         states = {name: state.roll(1, dims=0) for name, state in states.items()}
     if condition == RANK_ONE:

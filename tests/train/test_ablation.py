@@ -55,7 +55,7 @@ def test_the_command_prints_a_row_a_change(tiny_model_folder, tiny_adapter_folde
     monkeypatch.setattr(recall, "vocabulary_words", lambda tokenizer: WORDS)
     options = ["--model", str(tiny_model_folder), "--adapter", str(tiny_adapter_folder), "--cases", "1"]
     out = tmp_path / "a.json"
-    assert ablation.main([*options, "--changes", "as trained", "o corr", "rank", "--json", str(out)]) == 0
+    assert ablation.main([*options, "--changes", "as trained", "o corrections off", "rank", "--json", str(out)]) == 0
     rows = capsys.readouterr().out.splitlines()
     assert [row.split(" | ")[0] for row in rows[2:]] == [
         "| as trained",

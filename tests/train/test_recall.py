@@ -7,6 +7,7 @@ import torch
 
 from deltamem.core import Binding, HFDeltaMemConfig, bind, new_adapter
 from deltamem.train import recall, suites
+from deltamem.train.ablation import scaled
 from deltamem.train.suites import SUITES, Case, Suite, make_cases
 from deltamem.train.words import Values, is_test_value, vocabulary_words
 
@@ -66,6 +67,17 @@ def test_a_whole_measurement(tiny):
     ]
     assert told[0] == told[1]
     assert recall.row("1 fact", result).count("/") == 5 and "F1" in recall.row(suites.DATA_SUITES[0], result)
+
+
+def test_telling_without_corrections_writes_what_the_backbone_alone_sees(tiny):
+    torch.manual_seed(0)
+    adapter = new_adapter(tiny.backbone, HFDeltaMemConfig(rank=4, alpha=8.0, output_init="base_slice"))
+    rows, off = [((("My dog is Rex.", "Fine."),),)], scaled(adapter, 0.0)
+    alone, unsteered = recall.write_turns(tiny, off, rows), recall.write_turns(tiny, adapter, rows, strength=0.0)
+    steered = recall.write_turns(tiny, adapter, rows)
+    last = list(alone)[-1]
+    torch.testing.assert_close(unsteered, alone)
+    assert not torch.allclose(steered[last], alone[last])
 
 
 def test_states_cut_to_rank_one():
