@@ -153,5 +153,7 @@ def fail(sentence: str) -> int:
 if __name__ == "__main__":
     try:
         sys.exit(main())
+    except ModuleNotFoundError as error:
+        sys.exit(f"The package {error.name} is missing: pip install -r requirements.txt, and start again.")
     except KeyboardInterrupt:  # before the page is up; afterwards Gradio ends it
         sys.exit(130)
