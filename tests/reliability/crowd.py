@@ -17,6 +17,7 @@ from deltamem.runtime import Session
 from deltamem.runtime.together import reply_together
 from deltamem.tools.bench.__main__ import describe
 from deltamem.tools.bench.subjects import GEOMETRIES, make_subject
+from tests.reliability.subjects import in_threads
 
 LIMIT_S = 2.0  # to the first words, for all but one in a hundred
 AT_ONCE = 4  # pages whose columns answer at the same time; the others wait for their turn
@@ -76,25 +77,15 @@ class Place:
     def crowd(self, users):
         """Seconds to the first words of every user, when all of them ask at once."""
         pages = [[session.branch() for session in self._first] for _ in range(users)]
-        gate, found, errors = threading.Barrier(users), [None] * users, []
+        gate = threading.Barrier(users)
 
         def ask(number):
             gate.wait()
             begin = time.monotonic()
-            try:
-                with self._turns:
-                    found[number] = self._answer(pages[number], begin)
-            except Exception as error:
-                errors.append(error)
+            with self._turns:
+                return self._answer(pages[number], begin)
 
-        crew = [threading.Thread(target=ask, args=(number,)) for number in range(users)]
-        for one in crew:
-            one.start()
-        for one in crew:
-            one.join()
-        if errors:
-            raise errors[0]
-        return found
+        return in_threads(ask, range(users))
 
     def _answer(self, page, begin):
         spoke, first = set(), None

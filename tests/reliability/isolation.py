@@ -8,10 +8,10 @@ session at a time, from several threads; then each conversation is held once mor
 
 import argparse
 import random
-import threading
 import time
 
 from deltamem.compare.arms import PRESETS, make_session
+from tests.reliability.subjects import in_threads
 
 NAMES = "Amber Birch Clover Dahlia Ember Fennel Garnet Hazel Indigo Juniper Kestrel Laurel Maple Nettle Onyx".split()
 ARMS = ("memory", "memory-rag", "memory-full", "base-full")
@@ -40,28 +40,16 @@ def converse(session, index, tokens):
 def together(model, count, tokens, threads=4, seed=0):
     """`count` sessions after their conversations, which went on side by side in `threads` threads."""
     sessions = [make_session(model, PRESETS[ARMS[index % len(ARMS)]]) for index in range(count)]
-    errors = []
 
-    def work(mine, dice):
-        running = {index: converse(sessions[index], index, tokens) for index in mine}
-        try:
-            while running:
-                index = dice.choice(list(running))
-                if next(running[index], running) is running:
-                    del running[index]
-        except Exception as error:
-            errors.append(error)
+    def work(first):
+        dice = random.Random(seed + first)
+        running = {index: converse(sessions[index], index, tokens) for index in range(first, count, threads)}
+        while running:
+            index = dice.choice(list(running))
+            if next(running[index], running) is running:
+                del running[index]
 
-    crew = [
-        threading.Thread(target=work, args=(range(first, count, threads), random.Random(seed + first)))
-        for first in range(threads)
-    ]
-    for one in crew:
-        one.start()
-    for one in crew:
-        one.join()
-    if errors:
-        raise errors[0]
+    in_threads(work, range(threads))
     return sessions
 
 

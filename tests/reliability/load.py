@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 from tests.reliability.crowd import quantile
 from tests.reliability.serving import Visitor, client, event, served_model
+from tests.reliability.subjects import in_threads
 
 
 @dataclass
@@ -53,18 +54,13 @@ def has_words(message):
 
 def at_once(visitors, index, question, tokens):
     """All visitors ask at the same moment: their Asked."""
-    found, gate = [None] * len(visitors), threading.Barrier(len(visitors))
+    gate = threading.Barrier(len(visitors))
 
     def work(number):
         gate.wait()
-        found[number] = ask(visitors[number], index, question, tokens)
+        return ask(visitors[number], index, question, tokens)
 
-    crew = [threading.Thread(target=work, args=(number,)) for number in range(len(visitors))]
-    for one in crew:
-        one.start()
-    for one in crew:
-        one.join()
-    return found
+    return in_threads(work, range(len(visitors)))
 
 
 def visitors(held, page, config, count):

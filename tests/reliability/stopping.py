@@ -31,15 +31,19 @@ def page_of(model, keys):
     return page
 
 
-def start(page, steps):
-    """Run the page's work in a thread; returns (began, done, errors): two events and a list."""
+def start(page, steps, number=0):
+    """Run the page's work in a thread; returns (began, done, errors): two events and a list.
+
+    number: the step, counted from 0, that the work has begun with.
+    """
     began, done, errors = threading.Event(), threading.Event(), []
 
     def run():
         try:
             with page.claim():
-                for _ in steps:
-                    began.set()
+                for index, _ in enumerate(steps):
+                    if index == number:
+                        began.set()
         except Exception as error:
             errors.append(error)
         finally:

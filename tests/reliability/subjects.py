@@ -1,6 +1,7 @@
 """A small real model, with sessions, adapters and pages of it, for tests and commands that break things."""
 
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -37,6 +38,12 @@ def make_session(model, questions=("Who is Rex?",)):
     for question in questions:
         session.ask(question, max_new_tokens=3)
     return session
+
+
+def in_threads(work, numbers):
+    """work(number) for each number, all at the same time: the results in order. Raises what one of them raised."""
+    with ThreadPoolExecutor(len(numbers)) as pool:
+        return list(pool.map(work, numbers))
 
 
 @contextmanager

@@ -4,7 +4,6 @@ That point is: once a word of the answer was said, the question and the partial 
 undone. How long it takes is measured by tests/reliability/stopping.py.
 """
 
-import threading
 from dataclasses import replace
 
 import pytest
@@ -12,7 +11,7 @@ import pytest
 from deltamem.compare.arms import PRESETS, make_session
 from deltamem.transcripts import Transcript
 from tests.reliability.files import meaning
-from tests.reliability.stopping import page_of
+from tests.reliability.stopping import page_of, start
 from tests.reliability.subjects import HISTORY
 from ui.background import Stopped
 from ui.history import write
@@ -80,22 +79,8 @@ def test_stopping_before_the_first_word_undoes_both(session, passes):
 
 def answered(page, count):
     """A talk that has run for `count` events, inside the page's claim, in a thread of its own as on a server."""
-    ready, done, errors = threading.Event(), threading.Event(), []
-
-    def run():
-        try:
-            with page.claim():
-                for number, _ in enumerate(talk(page, "Who is Rex?", **LONG)):
-                    if number == count:
-                        ready.set()
-        except Exception as error:
-            errors.append(error)
-        finally:
-            ready.set()
-            done.set()
-
-    threading.Thread(target=run, daemon=True).start()
-    assert ready.wait(120)
+    began, done, errors = start(page, talk(page, "Who is Rex?", **LONG), count)
+    assert began.wait(120)
     return done, errors
 
 
