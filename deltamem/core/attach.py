@@ -81,6 +81,8 @@ def new_adapter(model: nn.Module, config: HFDeltaMemConfig) -> Adapter:
     Raises:
         ConfigError: the configuration selects no module, or names an `output_init` that cannot start fresh weights.
     """
+    if not isinstance(config, HFDeltaMemConfig):
+        raise ConfigError(f"the configuration is a {type(config).__name__}; give an HFDeltaMemConfig (or an Adapter)")
     modules = select_modules(model, config)
     with torch.inference_mode(False):  # weights made in inference mode could never be trained
         adapter = empty_adapter(model, config)

@@ -179,6 +179,12 @@ def test_refused_attach_leaves_the_model_alone(config, message):
     assert torch.equal(logits(model), before)
 
 
+@pytest.mark.parametrize("config", [{"rank": 4}, None])
+def test_what_is_no_configuration_is_refused(config):
+    with pytest.raises(ConfigError, match="give an HFDeltaMemConfig"):
+        attach_delta_mem(make_model(), config)
+
+
 def test_other_backbones_are_refused():
     with pytest.raises(ConfigError, match="no attention module with q_proj"):
         hook_backbone(torch.nn.Linear(2, 2))
