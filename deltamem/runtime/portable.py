@@ -6,8 +6,7 @@ What a session keeps for speed (the KV of context "full") stays behind and is co
 from dataclasses import replace
 
 from deltamem.runtime.session import Session
-
-SETTINGS = ("memory", "context", "system", "recent_turns", "passages", "strength", "writes", "layers_off")
+from deltamem.runtime.session_file import SETTINGS
 
 
 def pack(session):

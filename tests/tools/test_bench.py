@@ -100,6 +100,15 @@ def test_the_readme_holds_the_table_of_the_committed_run():
     assert "\n".join(report.table(found)) in (root / "README.md").read_text()
 
 
+@pytest.mark.parametrize("data", [b"{", b"\xff", b"[]", b"{}", b'{"checks": [], "figures": 3, "not_measured": []}'])
+def test_a_file_of_another_kind_is_one_sentence(tmp_path, data, capsys):
+    (tmp_path / "other.json").write_bytes(data)
+    assert bench.main(["--show", str(tmp_path / "other.json")]) == 1
+    assert capsys.readouterr().err.endswith(
+        "other.json holds no run of this benchmark; give a file that --json wrote\n"
+    )
+
+
 @pytest.mark.parametrize("arguments", [["--lengths", "many"], ["--dtype", "int8"]])
 def test_wrong_options(arguments):
     with pytest.raises(SystemExit):

@@ -29,18 +29,16 @@ def main(arguments=None):
     options = _options(arguments)
     try:
         if options.show:
-            found = json.loads(Path(options.show).read_text(encoding="utf-8"))
+            found = _earlier(options.show)
         else:
             found = _run(options, " ".join(arguments if arguments is not None else sys.argv[1:]))
-    except (DeltaMemError, OSError, json.JSONDecodeError) as error:
+    except (DeltaMemError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("stopped; what was measured is in the file of --json, if one was named", file=sys.stderr)
         return 130
-    print("\n".join(["", heading(found), "", *table(found)]))
-    for name in found["not_measured"]:
-        print(f"not measured: {name}")
+    print("\n".join(_lines(found)))
     if options.plot:
         from deltamem.tools.bench.plot import plot
 
@@ -49,6 +47,21 @@ def main(arguments=None):
     for check in failed:
         print(f"This check failed, so these figures are of something that is not right: {check}")
     return 1 if failed else 0
+
+
+def _lines(found):
+    """What is shown of a run, apart from checks that failed."""
+    return ["", heading(found), "", *table(found), *(f"not measured: {name}" for name in found["not_measured"])]
+
+
+def _earlier(path):
+    """What an earlier run wrote. Raises DeltaMemError for a file of another kind, OSError."""
+    try:
+        found = json.loads(Path(path).read_text(encoding="utf-8"))
+        _lines(found)  # raises for anything else
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise DeltaMemError(f"{path} holds no run of this benchmark; give a file that --json wrote") from error
+    return found
 
 
 def _run(options, command):
