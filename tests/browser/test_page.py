@@ -112,7 +112,9 @@ def test_stop_keeps_and_retry_repeats(open_page):
     tab = open_page()
     limit_answers(tab, 512)
     ask(tab, "Tell me a long story about the sea.")
-    tab.wait_for_function("[0, 1].every(a => (document.querySelector(`#chat-${a}`)?.innerText || '').length > 80)")
+    tab.wait_for_function(
+        "[0, 1].every(n => (document.querySelector(`#chat-${n} [data-testid=bot]`)?.innerText || '').length > 40)"
+    )
     assert tab.is_disabled("#ask-send")
     tab.click("#ask-stop")
     finished(tab)
