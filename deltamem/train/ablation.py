@@ -82,7 +82,7 @@ def main(argv=None) -> int:
     try:
         model, adapters = read_models(options.model, [options.adapter], None)
         (adapter,) = adapters.values()
-        known = dict(all_cases(model, options.cases, options.seed, None))
+        known = dict(all_cases(model, options.cases, options.seed))
         unknown = [name for name in options.suites if name not in known]
         if unknown:
             raise TrainingError(f"There is no suite {unknown[0]!r}; there are: {'; '.join(known)}.")

@@ -41,7 +41,7 @@ class Options:
     accumulate: int = option(1, "parts in which a batch is taken: less memory")
     seed: int = option(0, "of the conversations and of a fresh adapter")
     talk: str | None = option(None, "Synthetic-Persona-Chat's CSV file, for more small talk")
-    dialogues: str | None = option(None, "Schema-Guided Dialogue, JSON lines")
+    dialogues: str | None = option(None, "Schema-Guided Dialogue: its folder train or a file")
     passages: str | None = option(None, "QASPER's or SQuAD's JSON file")
     ordinary: int = option(1024, "prompts whose ordinary answers are rehearsed")
     most_facts: int = option(8, "facts told in one conversation at most")

@@ -3,7 +3,7 @@
     python -m deltamem.train.recall --adapter msw tsw --cases 100
 
 What was told is written turn after turn, writes stay on throughout, the history is not in the prompt, decoding is
-greedy. --data adds real dialogues and passages; --controls a zero state and the state of another dialogue; --lora a
+greedy. --dialogues and --passages add real ones; --controls a zero state and the state of another dialogue; --lora a
 static LoRA, which cannot know what it was told.
 """
 
@@ -35,10 +35,6 @@ BASE = ("base, no history", "base, full history")
 CONTROLS = ("zero state", "another dialogue's state")
 UNSTEERED = "no corrections while told"
 RANK_ONE = "states cut to rank one"  # what a single write into an empty state can leave
-DATA_FILES = {
-    "sgd_slim/sgd_test.jsonl.gz": DATA_SUITES[0],
-    "xquad_en/xquad.en.json.gz": DATA_SUITES[1],
-}
 
 
 def scores(answer: str, case: Case) -> tuple[float, float, float]:
@@ -157,12 +153,12 @@ def sample(model, adapter, count: int) -> dict:
     return found
 
 
-def all_cases(model, count: int, seed: int, data: Path | None):
+def all_cases(model, count: int, seed: int, dialogues: Path | None = None, passages: Path | None = None):
     """(suite name, its cases) one after another."""
-    real = {}
-    for file, name in DATA_FILES.items() if data is not None else ():  # first: a file may be missing
-        read = dialogue_cases if name == DATA_SUITES[0] else passage_cases
-        real[name] = read(data / file, count, seed)
+    real = {}  # read first: a file may be missing
+    for name, read, path in zip(DATA_SUITES, (dialogue_cases, passage_cases), (dialogues, passages), strict=True):
+        if path is not None:
+            real[name] = read(path, count, seed)
     values = Values(vocabulary_words(model.tokenizer), "test", vocabulary_pieces(model.tokenizer))
     for name, suite in SUITES.items():
         yield name, make_cases(suite, values, count, seed, model.chat)
@@ -202,7 +198,8 @@ def main(argv=None) -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--batch", type=int, default=50, help="cases answered side by side")
     parser.add_argument("--dtype", help="float32, bfloat16 or float16; default as everywhere: float32 on a CPU")
-    parser.add_argument("--data", type=Path, help=f"folder with {' and '.join(DATA_FILES)}")
+    parser.add_argument("--dialogues", type=Path, help="test split of Schema-Guided Dialogue: its folder or a file")
+    parser.add_argument("--passages", type=Path, help="passages with questions in SQuAD's form, as XQuAD's")
     parser.add_argument("--suites", nargs="+", help="only suites whose name contains one of these texts")
     parser.add_argument("--no-base", action="store_true", help="leave the base model's columns out")
     parser.add_argument("--controls", action="store_true", help="also with a zero state and another dialogue's state")
@@ -213,7 +210,7 @@ def main(argv=None) -> int:
         model, adapters = read_models(options.model, options.adapter, options.dtype)
         columns = columns_of(adapters, not options.no_base, options.controls)
         began = time.perf_counter()
-        for name, cases in all_cases(model, options.cases, options.seed, options.data):
+        for name, cases in all_cases(model, options.cases, options.seed, options.dialogues, options.passages):
             if options.suites and not any(text in name for text in options.suites):
                 continue
             results = measure(model, columns, cases, options.batch)

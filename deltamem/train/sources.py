@@ -1,7 +1,8 @@
 """Real dialogues and passages for training and the recall test, read from files that the project does not hold.
 
-Schema-Guided Dialogue as JSON lines (turns and final slot values), QASPER and SQuAD in their published JSON. Plain or
-.gz. The hub names are google-research-datasets/schema_guided_dstc8, allenai/qasper and rajpurkar/squad_v2.
+Schema-Guided Dialogue, QASPER and SQuAD in their published JSON, plain or .gz. They come from the GitHub repositories
+google-research-datasets/dstc8-schema-guided-dialogue (folders train and test), allenai/qasper-led-baseline and
+google-deepmind/xquad (xquad.en.json is in SQuAD's form).
 """
 
 import gzip
@@ -46,23 +47,44 @@ def named(path: Path, row: str, make):
 
 
 def read_dialogues(path: str | Path, test: bool = False) -> list[Document]:
-    """Dialogues of a Schema-Guided Dialogue file, questions made from their slots. Raises TrainingError."""
+    """Schema-Guided Dialogues, questions made from their slots. Raises TrainingError.
+
+    path: a published file or a folder of them, or JSON lines of dialogues whose `final_slot_values` are worked out.
+    """
     path, documents = Path(path), []
-    with open_text(path) as file:
-        for number, line in enumerate(file, 1):
-            if line.strip():
-                documents.append(named(path, f"line {number}", lambda line=line: _dialogue(json.loads(line), test)))
+    for file in sorted(path.glob("dialogues_*.json*")) if path.is_dir() else [path]:
+        if ".jsonl" in file.suffixes:
+            with open_text(file) as lines:
+                for number, line in enumerate(lines, 1):
+                    if line.strip():
+                        row = named(file, f"line {number}", lambda line=line: _dialogue(json.loads(line), test))
+                        documents.append(row)
+        else:
+            for number, row in enumerate(read_json(file), 1):
+                documents.append(named(file, f"dialogue {number}", lambda row=row: _dialogue(row, test)))
     if not documents:
-        raise TrainingError(f"{path} holds no dialogue.")
+        raise TrainingError(
+            f"{path} holds no dialogue; give a file of Schema-Guided Dialogue or its folder train or test."
+        )
     return [document for document in documents if document.questions]
+
+
+def _final_slots(row: dict) -> dict[str, dict[str, list[str]]]:
+    """Slot values by service, as they stood after the last turn that had any."""
+    if "final_slot_values" in row:
+        return row["final_slot_values"]
+    frames = [frame for turn in row["turns"] for frame in turn["frames"] if "state" in frame]
+    return {frame["service"]: frame["state"]["slot_values"] for frame in frames}
 
 
 def _dialogue(row: dict, test: bool) -> Document:
     lines = [turn["utterance"] for turn in row["turns"]]
+    if not lines:
+        raise ValueError("a dialogue without turns")
     exchanges = tuple(zip(lines[::2], lines[1::2], strict=False))
     said = " ".join(lines).lower()
     questions = []
-    for service, slots in row["final_slot_values"].items():
+    for service, slots in _final_slots(row).items():
         domain = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", service.partition("_")[0]).lower().removesuffix("s")
         for slot, spoken in slots.items():
             value = next((value for value in spoken if value.lower() in said), None)

@@ -125,7 +125,10 @@ def test_what_is_missing_is_told_before_anything_is_measured(tiny_model_folder, 
     monkeypatch.setattr(recall, "vocabulary_words", lambda tokenizer: WORDS)
     monkeypatch.setattr(recall, "measure", None)
     command = ["--model", str(tiny_model_folder), "--adapter", "--cases", "2"]
-    for wrong, message in ((["--suites", "absent"], "there are: 1 fact"), (["--data", str(tmp_path)], "sgd_test")):
+    for wrong, message in (
+        (["--suites", "absent"], "there are: 1 fact"),
+        (["--passages", str(tmp_path / "none.json")], "none.json"),
+    ):
         assert recall.main([*command, *wrong]) == 1
         assert message in capsys.readouterr().err
 

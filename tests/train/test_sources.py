@@ -67,6 +67,29 @@ def test_slots_become_questions_with_the_form_that_was_said(tmp_path, name):
     assert any("rental car" in text for text in document.questions[0][0])
 
 
+def test_the_published_form_gives_the_same(tmp_path):
+    """Published turns carry frames; the last state of a service counts."""
+    slots = DIALOGUE["final_slot_values"]["RentalCars_1"]
+    states = [{}, None, {"pickup_city": ["Reno"]}, None, slots, None]
+    turns = [
+        {
+            "utterance": text,
+            "frames": [{"service": "RentalCars_1"} | ({"state": {"slot_values": state}} if state else {})],
+        }
+        for text, state in zip(
+            [turn["utterance"] for turn in DIALOGUE["turns"]] + ["Thanks.", "Bye."], states, strict=True
+        )
+    ]
+    for name in ("dialogues_001.json", "dialogues_002.json", "schema.json"):
+        write(
+            tmp_path / name, json.dumps([{"dialogue_id": "1", "turns": turns}] if "dialogues" in name else ["schema"])
+        )
+    ours = read_dialogues(write(tmp_path / "slim.jsonl", json.dumps(DIALOGUE)))[0]
+    published = read_dialogues(tmp_path)
+    assert [document.questions for document in published] == [ours.questions] * 2
+    assert read_dialogues(tmp_path / "dialogues_001.json")[0].exchanges[0] == ours.exchanges[0]
+
+
 def test_the_test_wording_is_not_a_training_wording(tmp_path):
     (document,) = read_dialogues(write(tmp_path / "d.jsonl", json.dumps(DIALOGUE)), test=True)
     assert document.questions[0][0] == ("Which pickup city did I ask for?",)
