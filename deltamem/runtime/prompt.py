@@ -13,9 +13,9 @@ from deltamem.runtime.snapshot import Step
 CONTEXTS = ("none", "recent", "rag", "full")
 _REMEDIES = {
     "none": "shorten the message, or take the long part in as history",
-    "recent": "shorten the message, show fewer recent turns, or use context none or rag",
+    "recent": "shorten the message, show fewer recent turns, or show none or retrieved passages (context none, rag)",
     "rag": "shorten the message, or take the long part in as history",
-    "full": "reset the session, or use context none, recent or rag",
+    "full": "reset, or show less of the past: none, recent turns or retrieved passages (context none, recent, rag)",
 }
 
 

@@ -157,7 +157,7 @@ def test_retrieval_shows_as_many_passages_as_asked(model, history):
 def test_a_history_over_the_window_is_one_sentence(model, arm):
     small = dataclasses.replace(model, max_context=64)
     long = [{"role": "user", "content": "My dog is called Rex. " * 40}]
-    with pytest.raises(SessionError, match="the model takes at most .* use context none, recent or rag"):
+    with pytest.raises(SessionError, match="the model takes at most .* show less of the past"):
         start_session(small, PRESETS[arm], long)
     assert start_session(small, PRESETS["memory"], long).ask("Who?", max_new_tokens=2)
 

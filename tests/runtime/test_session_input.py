@@ -74,7 +74,7 @@ def test_a_history_too_long_to_show_is_refused_at_once(model):
     text = "My dog is called Rex. " * 1000
     for memory in (True, False):
         session = Session(model, memory=memory, context="full")
-        with pytest.raises(SessionError, match=r"has \d,\d+ tokens .* at most 4,\d+ .* context none, recent or rag"):
+        with pytest.raises(SessionError, match=r"has \d,\d+ tokens .* at most 4,\d+ .* show less of the past"):
             session.preload(text)
         assert session.history == []
     session = Session(model, memory=False, context="recent")
