@@ -30,7 +30,7 @@ def load_pickled_tensors(path: Path, limit: int) -> dict[str, Tensor]:
             raise ValueError("it is compressed, or claims more than it holds")
         parts = [(entry.filename, archive.read(entry)) for entry in entries]
     for name, data in parts:
-        if name.endswith(".pkl"):
+        if name.lower().endswith(".pkl"):  # PyTorch's reader finds DATA.PKL, too
             _check(data)
     # Packed once more, so that PyTorch's reader sees the very parts that were checked.
     packed = io.BytesIO()

@@ -95,10 +95,11 @@ def test_strange_tensors_are_named(folder, kind):
     assert f"configuration; not plain floating point: {NAME}. Use" in message or "more than tensors" in message
 
 
-def test_a_pickle_cannot_ask_for_memory(folder):
+@pytest.mark.parametrize("name", ["data.pkl", "data.PKL"])
+def test_a_pickle_cannot_ask_for_memory(folder, name):
     """`weights_only` lets a file of a hundred bytes ask for any number of bytes, and fills them."""
     asked = b"\x80\x02c__builtin__\nbytearray\n\x8a\x05\x00\x00\x00\x80\x00\x85R."  # 2 GiB
-    forge_pickle(folder, asked)
+    forge_pickle(folder, asked, name)
     with pytest.raises(AdapterError, match="asks for '__builtin__ bytearray'"):
         read_adapter(folder, load_base("qwen3_tsw"))
 
@@ -141,10 +142,10 @@ PICKLES = {
 }
 
 
-def forge_pickle(folder, content):
+def forge_pickle(folder, content, name="data.pkl"):
     with zipfile.ZipFile(folder / PICKLE_FILE, "w") as archive:
-        for name, data in (("data.pkl", content), ("version", b"3\n"), ("byteorder", b"little")):
-            archive.writestr(f"archive/{name}", data)
+        for part, data in ((name, content), ("version", b"3\n"), ("byteorder", b"little")):
+            archive.writestr(f"archive/{part}", data)
 
 
 @pytest.mark.parametrize("content", PICKLES.values(), ids=PICKLES)
