@@ -70,6 +70,19 @@ def test_steps_repeat_what_components_were_told_and_no_plain_values():
         assert third[stop] is not first[stop] and text not in third
 
 
+@pytest.mark.parametrize("told", [{}, {"label": "half"}])
+def test_a_page_that_goes_between_two_steps_gets_no_third(told):
+    text = gr.Textbox()
+
+    @excused_steps
+    def steps():
+        yield {text: gr.Textbox(**told) if told else ""}
+        raise ERRORS["gone"]
+
+    first, second = steps()
+    assert second == (first if told else gr.skip())
+
+
 def test_the_other_transcript_is_never_the_one_that_was_written(workspace):
     examples = gallery(EXAMPLES)
     usual = other_messages(workspace, ANY, examples)

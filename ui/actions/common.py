@@ -104,7 +104,7 @@ def lasting(handler):
     def run(*args):
         told = {}
         for step in handler(*args):
-            if not isinstance(step, dict):  # nothing to change
+            if step == gr.skip():
                 yield told or step
                 continue
             told |= {part: value for part, value in step.items() if isinstance(value, Block)}
