@@ -164,8 +164,7 @@ def _open(data):
     size = int.from_bytes(data[:8], "little")
     if len(data) < 8 or size > min(MAX_HEADER, len(data) - 8):
         raise _Bad(damaged)
-    if _values(data[: 8 + size]) > MAX_VALUES:
-        raise _Bad(f"it lists more than the {MAX_VALUES:,} values that a session file may; it is none, or damaged.")
+    _check_values(data[: 8 + size])
     try:
         header = json.loads(data[8 : 8 + size])
         metadata = header.pop("__metadata__")
@@ -174,6 +173,7 @@ def _open(data):
         tensors = safetensors.torch.load(data)
         if metadata["sha256"] != _digest(metadata["session"], tensors):
             raise _Bad("its checksum does not match, so it was damaged; use another copy.")
+        _check_values(metadata["session"].encode())  # once more: outside it, each mark could be written as \uXXXX
         content = json.loads(metadata["session"], parse_constant=_no_constant)
         json.dumps(content, ensure_ascii=False).encode()  # half a surrogate pair could not be saved again
         return content, tensors
@@ -281,6 +281,11 @@ def _object(value, spec, where):
 def _values(text):
     """How many values the JSON in these bytes can hold at most."""
     return text.count(b",") + text.count(b"[") + text.count(b"{")
+
+
+def _check_values(text):
+    if _values(text) > MAX_VALUES:
+        raise _Bad(f"it lists more than the {MAX_VALUES:,} values that a session file may; it is none, or damaged.")
 
 
 def _no_constant(name):

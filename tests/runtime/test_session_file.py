@@ -231,6 +231,15 @@ def test_text_that_is_no_json_is_refused(model, saved, tmp_path):
             load(model, tmp_path / "s.safetensors", forge(saved, text=text))
 
 
+def test_values_are_counted_however_they_are_spelled(model, saved, tmp_path, monkeypatch):
+    monkeypatch.setattr(session_file, "MAX_VALUES", 1000)
+    data = forge(saved, put("layers", value=[[]] * 1000))
+    size = int.from_bytes(data[:8], "little")
+    hidden = data[8 : 8 + size].replace(b"[], ", rb"\u005b]\u002c ")
+    with pytest.raises(SessionFileError, match="lists more than the 1,000 values"):
+        load(model, tmp_path / "s.safetensors", len(hidden).to_bytes(8, "little") + hidden + data[8 + size :])
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
