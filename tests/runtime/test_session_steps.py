@@ -109,7 +109,7 @@ def test_stop_kinds_reach_the_stats(model, monkeypatch):
     session = Session(small, context="full")
     *_, last = session.reply("Who?", max_new_tokens=80)
     assert last.stats["stop"] == "context" and session._kept.cache.get_seq_length() == 40
-    with pytest.raises(SessionError, match=r"\d+ tokens .* at most \d+ before its answer; reset the session"):
+    with pytest.raises(SessionError, match=r"\d+ tokens .* at most \d+ before its answer; reset, or show less"):
         session.ask("Who?")
     assert len(session.messages) == 2
     session.undo()
