@@ -50,7 +50,7 @@ def make_adapter(model, seed=1, **config):
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in adapter.parameters():
-            parameter.add_(0.3 * torch.randn(parameter.shape, generator=generator))
+            parameter.add_(0.3 * torch.randn(parameter.shape, generator=generator).to(parameter))
     return adapter.requires_grad_(False)
 
 

@@ -55,14 +55,15 @@ class Clock:
 def alternate(works, clock, rounds):
     """{name: {"seconds", "ratio"}} of {name: function}, medians of rounds in which all take turns.
 
-    The ratio is to the first, round by round: whatever slows the machine for a while slows both.
+    The ratio is to the first, round by round: whatever slows the machine for a while slows both. Every other round goes
+    backwards, so that nobody always comes after the same one.
     """
     for work in works.values():
         work()
     times = {name: [] for name in works}
-    for _ in range(rounds):
-        for name, work in works.items():
-            times[name].append(clock.timed(work))
+    for number in range(rounds):
+        for name in list(works)[:: -1 if number % 2 else 1]:
+            times[name].append(clock.timed(works[name]))
     first = next(iter(times.values()))
     return {
         name: {
