@@ -93,14 +93,17 @@ class Evaluation:
         return drawn(found, self.options.seed, self.options.limit, self.options.conversations), len(seen)
 
     def _answer(self, runner, header, conversations):
-        """One run. Process r of n takes the questions r, r + n …; the first one joins their files at the end."""
+        """One run. Process r of n takes the r-th of n equal stretches of the questions, so that few conversations are
+        written by more than one; the first process joins their files at the end.
+        """
         name = ".".join(filter(None, [header["task"], header["condition"], header["adapter"]]))
         file = ResultFile(self.options.out, name, header, self.rank, self.world)
+        begin, end = (header["questions"] * rank // self.world for rank in (self.rank, self.rank + 1))
         order, mine = 0, []
         for conversation in conversations:
             numbered = list(enumerate(conversation.items, order))
             order += len(numbered)
-            mine.append((conversation, [pair for pair in numbered if pair[0] % self.world == self.rank]))
+            mine.append((conversation, [pair for pair in numbered if begin <= pair[0] < end]))
         ids = [item.id for _, asked in mine for _, item in asked]
         title = f"{header['task']}, {runner.condition.title}"
         before = sum(key in file.done for key in ids)

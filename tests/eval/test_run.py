@@ -6,7 +6,7 @@ from unittest.mock import ANY
 import pytest
 import torch
 
-from deltamem.eval import prompts, run
+from deltamem.eval import evaluation, prompts, run
 from deltamem.eval.__main__ import main
 from deltamem.eval.conditions import CONDITIONS
 from deltamem.eval.data import local_rows
@@ -99,6 +99,25 @@ def test_batches_and_shared_prefixes_change_nothing(evaluate, adapter_folders, t
         hashes = {key: r["prompt_sha256"] for key, r in read_run(path)[1].items()}
         same = {key: r["prompt_sha256"] for key, r in read_run(tmp_path / "alone" / path.name)[1].items()}
         assert same.items() <= hashes.items()  # however the prompt was cut up for sharing
+
+
+def test_processes_answer_like_one_and_keep_conversations_together(evaluate, adapter_folders, tmp_path, monkeypatch):
+    settings = ["--adapter", str(adapter_folders["TSW"]), "--condition", "memory", "--no-scores"]
+    evaluate("memory_agent_bench", *settings, "--out", str(tmp_path / "one"))
+    monkeypatch.setattr("accelerate.PartialState.wait_for_everyone", lambda self: None)
+    written, real = [], run.write_rows
+    monkeypatch.setattr(
+        run,
+        "write_rows",
+        lambda model, adapter, texts, rows: written.append(len(texts)) or real(model, adapter, texts, rows),
+    )
+    for rank in (1, 0):  # the first process joins their files
+        monkeypatch.setattr(evaluation, "_process", lambda device, rank=rank: (rank, 2, device))
+        assert evaluate("memory_agent_bench", *settings)[0] == 0
+    name = "memory_agent_bench.memory.TSW.jsonl"
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [name]
+    assert answers(tmp_path / "out" / name) == answers(tmp_path / "one" / name)
+    assert sum(written) <= len(made.memory_agent_bench()) + 1  # one stretch ends and the next begins in a conversation
 
 
 def test_a_batch_too_large_for_the_device_is_answered_in_parts(evaluate, tmp_path, monkeypatch):
