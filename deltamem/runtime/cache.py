@@ -1,5 +1,6 @@
 """The KV of a conversation: its size, cutting it back, copying it, and keeping it from turn to turn."""
 
+import torch
 from transformers import DynamicCache
 
 
@@ -10,11 +11,15 @@ def cache_bytes(cache):
 
 
 def crop_cache(cache, length):
-    """Cut every layer of a KV back to `length` tokens; layers may differ after a pass that failed half-way."""
-    for layer in cache.layers:
-        extra = layer.get_seq_length() - length
-        if extra > 0:
-            layer.crop(-extra)
+    """Cut every layer of a KV back to `length` tokens; layers may differ after a pass that failed half-way.
+
+    Returns whether there was something to cut. What was cut stays in memory as long as the rest of its tensor is used.
+    """
+    extra = [layer.get_seq_length() - length for layer in cache.layers]
+    for layer, more in zip(cache.layers, extra, strict=True):
+        if more > 0:
+            layer.crop(-more)
+    return any(more > 0 for more in extra)
 
 
 def copy_cache(cache):
@@ -41,16 +46,23 @@ class KeptCache:
         """
         self.cache = cache
         self.cut(len(self.ends))
-        if not isinstance(cache, DynamicCache):
-            self.cache = copy_cache(self.cache)
+        if self.ends and not isinstance(self.cache, DynamicCache):
+            self._copy()
 
     def cut(self, steps):
         """Forget what came after the first `steps` steps."""
         del self.ends[steps:]
-        if self.ends:
-            crop_cache(self.cache, self.ends[-1])
-        else:
+        if not self.ends:
             self.cache = None
+        elif crop_cache(self.cache, self.ends[-1]):
+            self._copy()
+
+    def _copy(self):
+        """Have a KV of exactly this size; where the device lacks the memory for it, none: it is computed again then."""
+        try:
+            self.cache = copy_cache(self.cache)
+        except torch.OutOfMemoryError:
+            self.cache, self.ends = None, []
 
     def copy(self):
         """An independent copy: a KV grows in place."""

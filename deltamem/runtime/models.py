@@ -1,6 +1,7 @@
 """Load a frozen backbone, its tokenizer and its δ-mem adapters: one set of weights for all sessions and arms."""
 
 import threading
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import torch
@@ -71,10 +72,11 @@ class Model:
     def add_adapter(self, label, folder_or_id):
         """Read one more adapter under a label (None: its variant) and return it.
 
-        Raises AdapterError or ConfigError; nothing changes then.
+        Raises AdapterError, ConfigError, or ModelError when the device lacks the memory; nothing changes then.
         """
         place = folder_or_id if isinstance(folder_or_id, Place) else find_adapter(folder_or_id)
-        adapter = read_adapter(place.folder, self.backbone)
+        with _fitting(f"The adapter in {place.folder}", self.device):
+            adapter = read_adapter(place.folder, self.backbone)
         label = label or adapter.config.variant
         with self.lock:
             self.adapters[label] = adapter
@@ -105,7 +107,9 @@ def load_model(name="demo", adapter="auto", device=None, dtype=None, attention=N
     title = PRESETS[name].title if name in PRESETS else place.source if place.commit else place.folder.name
     _check_folder(place, title, device, dtype)
     tokenizer = _load_tokenizer(place, title)
-    backbone = _load_backbone(place, title, device, dtype, attention)
+    with _fitting(title, device):
+        backbone = _load_backbone(place, title, dtype, attention).to(device).eval().requires_grad_(False)
+        identity = fingerprint(backbone)
     config = backbone.config.get_text_config()
     model = Model(
         backbone=backbone,
@@ -117,7 +121,7 @@ def load_model(name="demo", adapter="auto", device=None, dtype=None, attention=N
         device=device,
         dtype=dtype,
         attention=attention,
-        fingerprint=fingerprint(backbone),
+        fingerprint=identity,
         max_context=getattr(config, "max_position_embeddings", None) or 2048,
     )
     hook_backbone(backbone)
@@ -188,8 +192,19 @@ def _load_tokenizer(place, title):
         ) from error
 
 
-def _load_backbone(place, title, device, dtype, attention):
-    """The backbone in eval mode on the device; every parameter comes from the files or it is refused."""
+@contextmanager
+def _fitting(title, device):
+    """Says in one sentence that the device has no memory for what the block makes."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise ModelError(
+            f"{title} does not fit the free memory of {device}; use a smaller model or the CPU."
+        ) from error
+
+
+def _load_backbone(place, title, dtype, attention):
+    """The backbone in the CPU's memory; every parameter comes from the files or it is refused."""
     try:
         with quiet_transformers():
             backbone, report = AutoModelForCausalLM.from_pretrained(
@@ -200,11 +215,8 @@ def _load_backbone(place, title, device, dtype, attention):
                 use_safetensors=True,
                 output_loading_info=True,
             )
-        backbone = backbone.to(device).eval().requires_grad_(False)
-    except torch.cuda.OutOfMemoryError as error:
-        raise ModelError(
-            f"{title} does not fit the free memory of {device}; use a smaller model or the CPU."
-        ) from error
+    except torch.OutOfMemoryError:
+        raise
     except Exception as error:  # unknown architectures, damaged or misshapen files: each library has its own errors
         raise ModelError(
             f"{title} could not be loaded from {place.folder} ({first_line(error)}); "

@@ -64,11 +64,10 @@ class Run:
 
         The model is locked for this pass only, so that other sessions' passes can come in between.
         """
-        device = self.model.device
-        self._mark(tokens, device)
-        ids = torch.tensor([tokens.ids], device=device)
-        attention = self.model.decoder.prefill()
+        device, attention = self.model.device, self.model.decoder.prefill()
         try:
+            self._mark(tokens, device)
+            ids = torch.tensor([tokens.ids], device=device)
             # no_grad, not inference_mode: states must stay usable outside, with gradients too.
             with (
                 self.model.lock,

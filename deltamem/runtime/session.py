@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import torch
+
 from deltamem.quoting import quoted
 from deltamem.runtime import session_file
 from deltamem.runtime.cache import KeptCache, cache_bytes
@@ -359,5 +361,11 @@ class Session:
         except NotANumber as error:
             self.fault = str(error)
             raise
+        except torch.OutOfMemoryError as error:  # outside the passes, which say more
+            self.model.decoder.release()
+            raise SessionError(
+                "The device ran out of memory; ask fewer at once, reset the session, show less history, or use a "
+                "smaller model."
+            ) from error
         finally:
             self._busy.release()

@@ -16,8 +16,8 @@ import time
 from deltamem.runtime import Session
 from deltamem.runtime.together import reply_together
 from deltamem.tools.bench.__main__ import describe
-from deltamem.tools.bench.subjects import GEOMETRIES, make_subject
-from tests.reliability.subjects import in_threads
+from deltamem.tools.bench.subjects import GEOMETRIES
+from tests.reliability.subjects import in_threads, make_random
 
 LIMIT_S = 2.0  # to the first words, for all but one in a hundred
 AT_ONCE = 4  # pages whose columns answer at the same time; the others wait for their turn
@@ -28,41 +28,9 @@ HISTORY = [
 QUESTION = "What is the name of the boat, and when does she sail if the weather holds?"
 
 
-class Letters:
-    """The chat of a model with random weights, which has no tokenizer: bytes go in, numbers come out."""
-
-    start, reply_header, reply_footer = [], [1], [2]
-    stop_ids = control_ids = frozenset()
-
-    def message(self, role, content):
-        return [*role.encode()[:1], *self.text(content), *self.reply_footer]
-
-    def text(self, content):
-        return list(content.encode())
-
-    def decode(self, ids):
-        return " ".join(map(str, ids))
-
-    def stream(self):
-        return self
-
-    def push(self, token_id):
-        return f"{token_id} "
-
-    def flush(self):
-        return ""
-
-
 def quantile(values, share):
     """The value that `share` of the values do not exceed."""
     return sorted(values)[min(len(values) - 1, int(share * len(values)))]
-
-
-def make_model(name, device=None):
-    model = make_subject(name, device, None)
-    if name in GEOMETRIES:
-        model.chat = Letters()
-    return model
 
 
 class Place:
@@ -117,7 +85,7 @@ def main(arguments=None):
     parser.add_argument("--seconds", type=float, default=30, help="after which no other number is tried")
     options = parser.parse_args(arguments)
     begin = time.monotonic()
-    model = make_model(options.model, options.device)
+    model = make_random(options.model, options.device)
     print(f"{model.name} on {describe(model)['device']}", flush=True)
     for at_once in options.at_once:
         place = Place(model, at_once, options.tokens)

@@ -9,6 +9,7 @@ import torch
 
 from deltamem.core import HFDeltaMemConfig, new_adapter, write_adapter
 from deltamem.runtime import Session, load_model
+from deltamem.tools.bench.subjects import GEOMETRIES, make_subject
 from tests.conftest import make_tiny_model
 
 CONFIG = HFDeltaMemConfig(rank=2, target_layers=(1, 3), delta_heads=("o",))
@@ -28,6 +29,39 @@ def make_model(folder):
             parameter.normal_(std=0.3)
     write_adapter(adapter, folder / "adapter")
     model.add_adapter("TSW", folder / "adapter")
+    return model
+
+
+class Letters:
+    """The chat of a model with random weights, which has no tokenizer: bytes go in, numbers come out."""
+
+    start, reply_header, reply_footer = [], [1], [2]
+    stop_ids = control_ids = frozenset()
+
+    def message(self, role, content):
+        return [*role.encode()[:1], *self.text(content), *self.reply_footer]
+
+    def text(self, content):
+        return list(content.encode())
+
+    def decode(self, ids):
+        return " ".join(map(str, ids))
+
+    def stream(self):
+        return self
+
+    def push(self, token_id):
+        return f"{token_id} "
+
+    def flush(self):
+        return ""
+
+
+def make_random(name, device=None, layers=None):
+    """One of the benchmark's geometries with random weights, made on the device; also what load_model takes."""
+    model = make_subject(name, device, None, layers)
+    if name in GEOMETRIES:
+        model.chat = Letters()
     return model
 
 

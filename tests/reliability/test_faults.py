@@ -1,19 +1,20 @@
 """A device that runs out of memory, numbers that break down: one sentence, nothing lost, the next request works."""
 
 import gc
-from contextlib import contextmanager
 
 import numpy as np
 import pytest
-import torch
 from transformers import AutoModelForCausalLM
 
 from deltamem.compare.arms import PRESETS, make_session
 from deltamem.compare.integrity import check_turn
-from deltamem.runtime import load_model
+from deltamem.runtime import cache as kv
+from deltamem.runtime import load_model, models
+from deltamem.runtime import session as sessions
 from deltamem.runtime.decoder import decoder as decoding
 from deltamem.runtime.errors import ModelError, NotANumber, SessionError
 from deltamem.runtime.together import reply_together
+from tests.reliability.faults import broken_pass, out_of_memory, spoil, tensor_bytes
 from tests.reliability.files import meaning
 from tests.reliability.subjects import HISTORY
 from ui.history import write
@@ -26,10 +27,6 @@ ARMS = list(PRESETS)
 SHORT = {"max_new_tokens": 6}
 
 
-def out_of_memory(*_, **__):
-    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nGPU 0 has a total capacity of 1 GiB")
-
-
 @pytest.fixture
 def no_collection():
     """What is let go must be gone at once: on a GPU, the next allocation does not wait for Python to find cycles."""
@@ -37,32 +34,6 @@ def no_collection():
     gc.disable()
     yield
     gc.enable()
-
-
-def tensor_bytes():
-    """Bytes of all storages that tensors hold on to, garbage that waits for a collection included."""
-    storages = {}
-    for one in gc.get_objects():
-        if issubclass(type(one), torch.Tensor):
-            storage = one.untyped_storage()
-            storages[storage.data_ptr()] = storage.nbytes()
-    return sum(storages.values())
-
-
-@contextmanager
-def broken_pass(model, after, fault):
-    """The backbone's passes break from number `after` on (counted from 0). fault(output) -> output, or raises."""
-    count = iter(range(10**6))
-    attention = model.backbone.model.layers[1].self_attn
-
-    def hook(module, args, kwargs, output):
-        return fault(output) if next(count) >= after else output
-
-    handle = attention.register_forward_hook(hook, with_kwargs=True)
-    try:
-        yield
-    finally:
-        handle.remove()
 
 
 @pytest.fixture(params=ARMS)
@@ -80,7 +51,7 @@ def test_out_of_memory_while_answering(session, model, after, no_collection):
     expected = session.branch().ask("And the sea?", **SHORT)
     before, held = meaning(session), tensor_bytes()
     with broken_pass(model, after, out_of_memory):
-        with pytest.raises(SessionError, match=r"device ran out of memory .* use a smaller model\.$") as caught:
+        with pytest.raises(SessionError, match=r"device ran out of memory.* use a smaller model\.$") as caught:
             session.ask("And the sea?", **SHORT)
     assert "\n" not in str(caught.value) and "GiB" not in str(caught.value)
     del caught
@@ -126,6 +97,49 @@ def test_out_of_memory_at_load(place, monkeypatch):
     assert load_model(place / "tiny", adapter=None, device="cpu").adapter is None
 
 
+def test_out_of_memory_for_an_adapter(place, monkeypatch):
+    model = load_model(place / "tiny", adapter=None, device="cpu")
+    with monkeypatch.context() as patch:
+        patch.setattr(models, "read_adapter", out_of_memory)
+        with pytest.raises(ModelError, match="The adapter in .* does not fit the free memory of cpu"):
+            model.add_adapter("TSW", place / "adapter")
+    assert not model.adapters and model.add_adapter("TSW", place / "adapter") is model.adapter
+
+
+@pytest.mark.parametrize("part", ["take_snapshot", "Run"])
+def test_out_of_memory_outside_the_passes(model, monkeypatch, part):
+    session = make_session(model, PRESETS["memory-full"])
+    session.preload(HISTORY)
+    before = meaning(session)
+    with monkeypatch.context() as patch:
+        patch.setattr(sessions, part, out_of_memory)
+        with pytest.raises(SessionError, match=r"^The device ran out of memory; .*\.$"):
+            session.ask("Who is Rex?", **SHORT)
+    assert meaning(session) == before
+    assert session.ask("Who is Rex?", **SHORT)
+
+
+def test_no_memory_to_keep_the_kv_means_computing_it_again(model, monkeypatch):
+    session = make_session(model, PRESETS["memory-full"])
+    session.preload(HISTORY)
+    expected = session.branch()
+    answers = [expected.ask(question, **SHORT) for question in ("Who is Rex?", "And the sea?")]
+    with monkeypatch.context() as patch:
+        patch.setattr(kv, "copy_cache", out_of_memory)
+        assert session.ask("Who is Rex?", **SHORT) == answers[0]
+    assert session.stats()["kv_bytes"] == 0
+    assert session.ask("And the sea?", **SHORT) == answers[1]
+    assert session.stats()["last"]["rebuilt_tokens"] > 0 == expected.stats()["last"]["rebuilt_tokens"]
+
+
+def test_no_memory_to_try_out_an_engine_is_not_the_last_word(model, monkeypatch):
+    decoder = decoding.Decoder(model)
+    with monkeypatch.context() as patch:
+        patch.setattr(decoding, "trial", out_of_memory)
+        assert not decoder.works()
+    assert decoder.works()
+
+
 @pytest.mark.parametrize(
     "error", [out_of_memory, lambda *_, **__: (_ for _ in ()).throw(RuntimeError("can't allocate"))]
 )
@@ -146,15 +160,6 @@ def test_out_of_memory_at_a_capture_means_the_plain_loop(model, monkeypatch, par
     assert model.decoder._make((1, frozenset()), [], 4096) is None
     assert tries == [1, 1] and model.decoder._idle == []
     assert model.decoder.works()
-
-
-def spoil(value):
-    def fault(output):
-        first = output[0] if isinstance(output, tuple) else output
-        first = torch.full_like(first, value)
-        return (first, *output[1:]) if isinstance(output, tuple) else first
-
-    return fault
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

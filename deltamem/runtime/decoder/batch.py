@@ -5,7 +5,6 @@ from collections import deque
 
 import torch
 
-from deltamem.runtime.errors import SessionError
 from deltamem.runtime.sampling import check_token
 
 
@@ -59,13 +58,7 @@ class Batch:
             active[rows] = True
             engine.active.copy_(active)
             self._shown = rows
-        try:
-            wait = self._launcher(any(seat.warm for seat in seats), max(seat.length for seat in seats))
-        except torch.OutOfMemoryError as error:
-            raise SessionError(
-                "The device ran out of memory while answers were decoded together; ask fewer at once, show less "
-                "history, or use a smaller model."
-            ) from error
+        wait = self._launcher(any(seat.warm for seat in seats), max(seat.length for seat in seats))
         for seat in seats:
             seat.steps += 1
         self._running.append((seats, wait, begin))

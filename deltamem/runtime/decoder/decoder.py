@@ -16,6 +16,7 @@ from deltamem.runtime.decoder.batch import Batch
 from deltamem.runtime.decoder.engine import Engine
 from deltamem.runtime.decoder.launch import Eager, Graph
 from deltamem.runtime.decoder.trial import trial
+from deltamem.runtime.errors import SessionError
 from deltamem.runtime.places import first_line
 from deltamem.runtime.quiet import ConsoleProgress
 
@@ -47,7 +48,7 @@ class Decoder:
         self._lock = threading.RLock()
         self._idle = []  # (key, engine, launcher), least recently used first
         self._shapes = None
-        self._refusal = None  # why there are no engines; "" when there are
+        self._refusal = None  # why there are no engines; "" when there are; None before that is known
         self._known = False  # whether that was found out
 
     @contextmanager
@@ -94,10 +95,10 @@ class Decoder:
             if self._refusal is None:
                 self._refusal = "it is being tried out"  # the trial's own passes are plain ones
                 self._refusal = self._find_refusal()
-                self._known = True
+                self._known = self._refusal is not None
                 if self._refusal:
                     self._say(self._refusal)
-        return not self._refusal
+        return self._refusal == ""
 
     @property
     def refusal(self):
@@ -105,6 +106,7 @@ class Decoder:
         return self._refusal or ""
 
     def _find_refusal(self):
+        """Why there can be no engines, "" when there can; None when the device had no memory to find out."""
         model = self._model
         if model.device.type == "cuda" and os.environ.get("SPACES_ZERO_GPU"):
             return "on ZeroGPU a process ends with its call, too soon for a capture to pay"
@@ -122,6 +124,8 @@ class Decoder:
             return "the model's attention has shapes of its own"
         try:
             return trial(model, self._shapes)
+        except (torch.OutOfMemoryError, SessionError):  # a pass of the trial says it as a session's does
+            return None
         except Exception as error:  # code of any architecture, and the GPU's compilers, run in it
             return f"{type(error).__name__}: {first_line(error)}"
 

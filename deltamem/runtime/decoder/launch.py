@@ -46,20 +46,30 @@ class Graph:
         """Make the graph. Every row must be idle, or between steps; runs of the step change nothing idle."""
         engine, device = self._engine, self._engine.model.device
         active = engine.active.clone()
-        with engine.model.lock, torch.cuda.device(device):
-            engine.active.zero_()
-            side = side_stream(device)
-            side.wait_stream(torch.cuda.current_stream())
-            with torch.cuda.stream(side):
-                for _ in range(self.WARM_UPS):
-                    engine.step(warm, None)
-            torch.cuda.current_stream().wait_stream(side)
-            graph = torch.cuda.CUDAGraph()
-            # Other threads may go on working on the device meanwhile, hence the mode.
-            with torch.cuda.graph(graph, capture_error_mode="thread_local"):
-                ids = engine.step(warm, None)
+        engine.active.zero_()
+        try:
+            # The last context sets the stream back, which a capture that fails leaves at its own.
+            with engine.model.lock, torch.cuda.device(device), torch.cuda.stream(torch.cuda.current_stream(device)):
+                self._graphs[warm] = self._captured(warm, side_stream(device))
+        except RuntimeError as error:
+            if isinstance(error.__context__, torch.OutOfMemoryError):  # the end of a broken capture hides why it broke
+                raise error.__context__ from None
+            raise
+        finally:
             engine.active.copy_(active)
-        self._graphs[warm] = graph, ids
+
+    def _captured(self, warm, side):
+        """(graph, its ids)"""
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):
+            for _ in range(self.WARM_UPS):
+                self._engine.step(warm, None)
+        torch.cuda.current_stream().wait_stream(side)
+        graph = torch.cuda.CUDAGraph()
+        # Other threads may go on working on the device meanwhile, hence the mode.
+        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+            ids = self._engine.step(warm, None)
+        return graph, ids
 
     def __call__(self, warm, longest):
         if warm not in self._graphs:

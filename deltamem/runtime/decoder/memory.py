@@ -65,11 +65,11 @@ class MemoryRows:
         self.idle(row)
 
     def idle(self, row):
-        """Nobody's row: it steers nothing and writes nothing."""
-        self.writes[row] = False
+        """Nobody's row: it steers nothing and writes nothing. Takes no memory, which may just have run out."""
+        self.writes[row].zero_()
         for head, scale in self.scales.items():
-            scale[:, row] = 0
-            self._off[head][:, row] = True
+            scale[:, row].zero_()
+            self._off[head][:, row].fill_(True)
 
     def _count(self, gates, sums, steps):
         if gates is None or steps == 0:
