@@ -52,6 +52,8 @@ class Row:
         """The field's value. Raises EvalError when it is missing or of none of the kinds."""
         found = self.value.get(name)
         if found is None:
+            if name in self.value:
+                raise EvalError(f'{self.where}, "{name}" is null; {self.remedy}.')
             known = ", ".join(str(key) for key in list(self.value)[:12]) or "none"
             raise EvalError(f'{self.where} has no field "{name}" (it has: {known}); {self.remedy}.')
         if not isinstance(found, kinds) or (isinstance(found, bool) and bool not in kinds):
@@ -61,7 +63,7 @@ class Row:
 
     def text(self, name):
         """A field of visible text. Numbers are taken as their digits, as some published files have them."""
-        text = str(self.get(name, str, int, float))
+        text = str(self.get(name, str, int, float)).encode("utf-8", "replace").decode()  # halves of characters are none
         if not text.strip():
             raise EvalError(f'{self.where}, "{name}" is empty; give the published file.')
         return text

@@ -1,7 +1,8 @@
 """Result files as the tables and the plot take them: checked, and joined where they are parts of one run."""
 
 import math
-from dataclasses import dataclass
+import sys
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from .conditions import CONDITIONS
@@ -20,16 +21,20 @@ REMEDY = "give a result file of this command"
 
 @dataclass(frozen=True)
 class Result:
-    """A run, finished or not: its header, its records in the order of the questions, and its protocol."""
+    """A run, finished or not: its header, its records in the order of the questions, and its protocol.
+
+    mark: what tells it from another run of the same condition, for its title.
+    """
 
     header: dict
     records: list
     protocol: object
+    mark: str = ""
 
     @property
     def title(self):
         adapter = f", {self.header['adapter']}" if self.header["adapter"] else ""
-        return f"{CONDITIONS[self.header['condition']].title}{adapter}"
+        return f"{CONDITIONS[self.header['condition']].title}{adapter}{self.mark}"
 
     @property
     def model(self):
@@ -57,11 +62,14 @@ class Result:
 def read_results(paths):
     """{task: [Result, ...]} of result files, conditions in their order; files of one run (shards, say) are one Result.
 
-    Raises EvalError when they cannot be joined.
+    Files without an answer yet are left out and told. Raises EvalError when the others cannot be joined.
     """
-    runs = {}
+    runs, empty = {}, []
     for path in paths:
         header, records = _read(path)
+        if not records:
+            empty.append(Path(path).name)
+            continue
         for other, _ in runs.values():
             for name, what in (("protocol_hash", "protocol"), ("data_hash", "data")):
                 if other["task"] == header["task"] and other[name] != header[name]:
@@ -71,13 +79,24 @@ def read_results(paths):
                     )
         _, joined = runs.setdefault(tuple(header.get(name) for name in SETTINGS), (header, {}))
         joined.update(records)
+    if not runs:
+        raise EvalError(f"{', '.join(empty)}: no answer yet; start the command again.")
+    if empty:
+        print(f"left out, with no answer yet: {', '.join(empty)}", file=sys.stderr)
     results = {}
     for header, records in runs.values():
         ordered = sorted(records.values(), key=lambda record: record["index"])
         results.setdefault(header["task"], []).append(Result(header, ordered, read_protocol(header["task"])))
-    for found in results.values():
-        found.sort(key=lambda result: result.place)
-    return results
+    return {task: sorted(_told_apart(found), key=lambda result: result.place) for task, found in results.items()}
+
+
+def _told_apart(found):
+    """The results, with a mark where two of them would have the same title."""
+    for result in found:
+        same = [other for other in found if other.place == result.place]
+        differing = [name for name in SETTINGS if len({other.header.get(name) for other in same}) > 1]
+        said = ", ".join(f"{name.removesuffix('_hash')} {str(result.header.get(name))[:12]}" for name in differing)
+        yield replace(result, mark=f" ({said})" if said else "")
 
 
 def _read(path):
@@ -86,8 +105,6 @@ def _read(path):
     name = Path(path).name
     if header.get("condition") not in list(CONDITIONS) or header.get("task") not in list(TASKS):
         raise EvalError(f"{name} holds no run; give a result file of this command.")
-    if not records:
-        raise EvalError(f"{name} holds no answer yet; start its command again, or leave it out.")
     first = Row(header, f"{name}, line 1", REMEDY)
     first.get("questions", int)
     for key in (*HEADER_TEXTS, *(("adapter", "adapter_hash") if header.get("adapter") else ())):

@@ -27,11 +27,23 @@ def _overview(results):
     for found in results.values():
         protocol = found[0].protocol
         heads.append(f"{protocol.title}, {protocol.metrics[protocol.primary]}, n = {found[0].header['questions']}")
-    rows = []
-    for place in sorted({place for column in columns.values() for place in column}):
-        cells = [_whole_cell(column.get(place)) for column in columns.values()]
-        rows.append([place[2], place[0], *cells])
-    return "\n".join(["## Overview", "", _table(["percent", "model", *heads], rows)])
+    places = sorted({place for column in columns.values() for place in column})
+    several = len({model for model, *_ in places}) > 1
+    rows = [
+        [_named(place[2], place[0], several), *(_whole_cell(column.get(place)) for column in columns.values())]
+        for place in places
+    ]
+    return "\n".join(["## Overview", "", _table(["percent", *heads], rows)])
+
+
+def _titles(found):
+    """What each run is called in a table: with its model only where there are several."""
+    several = len({result.model for result in found}) > 1
+    return [_named(result.title, result.model, several) for result in found]
+
+
+def _named(title, model, several):
+    return f"{title} ({model})" if several else title
 
 
 def _whole_cell(result):
@@ -42,8 +54,8 @@ def _scores(found):
     first = found[0]
     metrics = first.protocol.metrics
     rows = [
-        [result.title, result.model, result.count] + [_percent(*result.mean(name)) for name in metrics]
-        for result in found
+        [title, result.count] + [_percent(*result.mean(name)) for name in metrics]
+        for title, result in zip(_titles(found), found, strict=True)
     ]
     stopped = " Runs of only some of the questions were stopped early." * any(not result.whole for result in found)
     lines = [
@@ -53,14 +65,14 @@ def _scores(found):
         f"{first.header['data_hash'][:12]}, protocol {first.header['protocol_hash'][:12]}, seed "
         f"{first.header['seed']}. Means in percent, 95% bootstrap interval over questions." + stopped,
         "",
-        _table(["", "model", "n", *metrics.values()], rows),
+        _table(["", "n", *metrics.values()], rows),
     ]
     return "\n".join(lines)
 
 
 def _costs(found):
     rows = []
-    for result in found:
+    for title, result in zip(_titles(found), found, strict=True):
         records = result.records
 
         def mean(name, records=records):
@@ -70,7 +82,7 @@ def _costs(found):
         full = sum(record["stop"] == "length" for record in records)
         rows.append(
             [
-                result.title,
+                title,
                 f"{mean('prompt_tokens'):,.0f}",
                 f"{mean('written_tokens'):,.0f}",
                 f"{mean('new_tokens'):,.1f}",
@@ -84,7 +96,8 @@ def _costs(found):
     where = "; ".join(dict.fromkeys(f"{r.header['device']}, {r.header['dtype']}" for r in found))
     used = dict.fromkeys(f"{h['adapter']} {h['adapter_hash'][:12]}" for h in (r.header for r in found) if h["adapter"])
     adapters = f" Adapters: {', '.join(used)}." if used else ""
-    return _table([*heads, "cut at the limit"], rows) + f"\n\nOn {where}.{adapters}"
+    models = ", ".join(dict.fromkeys(result.model for result in found))
+    return _table([*heads, "cut at the limit"], rows) + f"\n\n{models} on {where}.{adapters}"
 
 
 def _differences(found, against):
@@ -93,29 +106,29 @@ def _differences(found, against):
     name = base.protocol.primary
     asked = {record["id"]: record for record in base.records}
     rows = []
-    for result in found:
+    for title, result in zip(_titles(found), found, strict=True):
         both = [record for record in result.records if record["id"] in asked]
         if result is base or not both:
             continue
         own, weights = pairs(both, name)
         values, _ = pairs([asked[record["id"]] for record in both], name)
         better, worse = int((own > values).sum()), int((own < values).sum())
-        rows.append([result.title, len(both), _signed(*difference(own, values, weights)), better, worse])
-    title = f"{base.protocol.metrics[name]}, difference from “{base.title}”, points"
-    return _table([title, "n", "", "better on", "worse on"], rows)
+        rows.append([title, len(both), _signed(*difference(own, values, weights)), better, worse])
+    head = f"{base.protocol.metrics[name]}, difference from “{base.title}”, points"
+    return _table([head, "n", "", "better on", "worse on"], rows)
 
 
 def _groups(found):
     name = found[0].protocol.primary
     titles = found[0].protocol.groups
     groups = list(dict.fromkeys([*titles, *(record["group"] for result in found for record in result.records)]))
-    rows = []
+    heads, columns = [], []
     for group in groups:
         chosen = [[r for r in result.records if r["group"] == group] for result in found]
-        most = max(map(len, chosen))
-        if most:
-            rows.append([titles.get(group, group), most, *(_cell(records, name, most) for records in chosen)])
-    return _table([found[0].protocol.metrics[name], "n", *(result.title for result in found)], rows)
+        if most := max(map(len, chosen)):
+            heads.append(f"{titles.get(group, group)}, n = {most}")
+            columns.append([_cell(records, name, most) for records in chosen])
+    return _table([found[0].protocol.metrics[name], *heads], zip(_titles(found), *columns, strict=True))
 
 
 def _cell(records, name, most):

@@ -63,12 +63,12 @@ def test_the_table(tmp_path):
         write(tmp_path, "hotpotqa", "base", [0.0, 0.0, 1.0, 0.0]),
     ]
     text = markdown(read_results(paths))
-    assert "| Base | tiny | 4 | 25.0 [0.0, 75.0] | 0.0 [0.0, 0.0] |" in text
-    assert "| δ-mem, state only, TSW | tiny | 4 | 75.0 [25.0, 100.0] |" in text
+    assert "| Base | 4 | 25.0 [0.0, 75.0] | 0.0 [0.0, 0.0] |" in text
+    assert "| δ-mem, state only, TSW | 4 | 75.0 [25.0, 100.0] |" in text
     assert "| δ-mem, state only, TSW | 4 | +50.0 [-50.0, +100.0] | 3 | 1 |" in text  # against base, the first condition
     assert "| Base | 10 | 0 | 3.0 | 0.500 | 1.00 | 1 | 0 |" in text
     assert "| Base | 4 | -50.0 [-100.0, +50.0] | 1 | 3 |" in markdown(read_results(paths), "memory")
-    assert "On CPU, float32. Adapters: TSW aaaaaaaaaaaa." in text
+    assert "tiny on CPU, float32. Adapters: TSW aaaaaaaaaaaa." in text
     assert "not all five benchmarks were run" in text and "| Qwen3-4B, δ-mem TSW (published) | 51.66 |" in text
 
 
@@ -85,10 +85,32 @@ def test_the_overview_has_every_condition_of_every_task(tmp_path):
     paths = [write(tmp_path, "hotpotqa", c, [1.0, 0.0], a) for c, a in (("base", None), ("memory", "MSW"))]
     paths.append(write(tmp_path, "locomo", "memory", [0.5], "MSW", questions=2))
     lines = markdown(read_results(paths)).splitlines()
-    assert lines[2] == "| percent | model | HotpotQA, EM, n = 2 | LoCoMo, F1, n = 2 |"
-    assert lines[4] == "| Base | tiny | 50.0 [0.0, 100.0] | – |"
-    assert lines[5] == "| δ-mem, state only, MSW | tiny | 50.0 [0.0, 100.0] | 50.0 [50.0, 50.0] (n = 1) |"
+    assert lines[2] == "| percent | HotpotQA, EM, n = 2 | LoCoMo, F1, n = 2 |"
+    assert lines[4] == "| Base | 50.0 [0.0, 100.0] | – |"
+    assert lines[5] == "| δ-mem, state only, MSW | 50.0 [0.0, 100.0] | 50.0 [50.0, 50.0] (n = 1) |"
     assert "Overview" not in markdown(read_results(paths[:2]))  # one benchmark's own table says it
+
+
+def test_runs_that_would_have_one_title_are_told_apart(tmp_path):
+    changes = [("one", {}), ("two", {"adapter_hash": "b" * 64}), ("three", {"model": "large", "dtype": "bfloat16"})]
+    paths = []
+    for folder, changed in changes:
+        (tmp_path / folder).mkdir()
+        paths.append(write(tmp_path / folder, "hotpotqa", "memory", [1.0], "MSW", **changed))
+    text = markdown(read_results(paths))
+    for title in ("MSW (adapter aaaaaaaaaaaa) (tiny)", "MSW (adapter bbbbbbbbbbbb) (tiny)", "MSW (large)"):
+        assert f"| δ-mem, state only, {title} | 1 | 100.0" in text
+
+
+def test_kinds_of_questions_are_columns(tmp_path):
+    path = write(tmp_path, "locomo", "base", [1.0, 0.0, 0.5, 0.5])
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    for line, group in zip(lines[1:], "1242", strict=True):
+        line["group"] = group
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    text = markdown(read_results([path]))
+    assert "| F1 | multi-hop, n = 1 | temporal, n = 2 | single-hop, n = 1 |" in text
+    assert "| Base | 100.0 [100.0, 100.0] | 25.0 [0.0, 50.0] | 50.0 [50.0, 50.0] |" in text
 
 
 def test_joining_runs_from_the_command_line(tmp_path, capsys):
@@ -116,8 +138,8 @@ def test_a_run_that_was_stopped_is_compared_on_what_it_answered(tmp_path):
         write(tmp_path, "hotpotqa", "memory", [1.0, 0.0], "MSW", questions=4),
     ]
     text = markdown(read_results(paths))
-    assert "| δ-mem, state only, MSW | tiny | 2 of 4 | 50.0 [0.0, 100.0] |" in text
-    assert "| Base | tiny | 4 | 50.0 [0.0, 100.0] |" in text and "stopped early" in text
+    assert "| δ-mem, state only, MSW | 2 of 4 | 50.0 [0.0, 100.0] |" in text
+    assert "| Base | 4 | 50.0 [0.0, 100.0] |" in text and "stopped early" in text
     assert "| δ-mem, state only, MSW | 2 | +50.0 [+0.0, +100.0] | 1 | 0 |" in text  # Base was wrong on both
 
 
@@ -143,7 +165,7 @@ def test_files_of_one_run_are_one_row(tmp_path):
     [
         ({"task": "chess"}, "holds no run"),
         ({"condition": ["base"]}, "holds no run"),
-        ({"questions": None}, r'line 1 has no field "questions" .*; give a result file'),
+        ({"questions": None}, r'line 1, "questions" is null; give a result file'),
         ({"data_hash": 3}, r'line 1, "data_hash" is of type int; it must be str'),
     ],
 )
@@ -159,7 +181,7 @@ def test_runs_of_other_programs(tmp_path, change, message):
         ("scores", {}, 'line 2 has no field "question"'),  # nothing to score it by
         ("scores", {"em": "1", "f1": 1}, "line 2, \"em\" is '1', which is no score"),
         ("scores", {"em": float("nan"), "f1": 1}, 'line 2, "em" is nan, which is no score'),
-        ("index", None, 'line 2 has no field "index"'),
+        ("index", None, 'line 2, "index" is null'),
         ("index", "1", 'line 2, "index" is of type str; it must be int'),
     ],
 )
@@ -186,9 +208,13 @@ def test_answers_without_scores_are_scored_by_what_stands_beside_them(tmp_path):
         read_results([path])
 
 
-def test_a_run_without_answers(tmp_path):
-    with pytest.raises(EvalError, match="holds no answer yet"):
-        read_results([write(tmp_path, "hotpotqa", "base", [], questions=3)])
+def test_a_run_without_answers_is_left_out_and_told(tmp_path, capsys):
+    empty = write(tmp_path, "hotpotqa", "base", [], questions=3)
+    with pytest.raises(EvalError, match="hotpotqa.base.None.jsonl: no answer yet; start the command again"):
+        read_results([empty])
+    found = read_results([empty, write(tmp_path, "hotpotqa", "base-full", [1.0])])
+    assert [result.title for result in found["hotpotqa"]] == ["Base + full history"]
+    assert "left out, with no answer yet: hotpotqa.base.None.jsonl" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("task", TASKS)

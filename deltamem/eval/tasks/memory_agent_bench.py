@@ -30,6 +30,8 @@ def read(rows):
         if split is None:
             raise EvalError(f'{where} has the source "{source}"; known are names that begin with {", ".join(SPLITS)}.')
         questions, answers = row.texts("questions"), row.get("answers", list)
+        if not all(question.strip() for question in questions):
+            raise EvalError(f"{where} has an empty question; give the published file.")
         if len(questions) != len(answers):
             raise EvalError(
                 f"{where} has {len(questions)} questions and {len(answers)} answers; give the published file."
