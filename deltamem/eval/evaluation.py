@@ -113,6 +113,11 @@ class Evaluation:
                 for records in runner.records(mine, set(file.done)):
                     file.add(records)
                     bar.update(len(records))
+        except torch.OutOfMemoryError as error:
+            raise EvalError(
+                f"The device ran out of memory in {title} even with one history or question at a time; close other "
+                "programs on it, or use a smaller model or a larger GPU. The same command goes on from there."
+            ) from error
         finally:
             bar.close()
             file.close()

@@ -15,7 +15,6 @@ from deltamem.runtime.rows import Draw, answer_rows, write_rows
 from deltamem.runtime.run import Run
 
 from .conditions import writes_history
-from .errors import EvalError
 from .prompts import Prompts
 from .records import score
 
@@ -129,12 +128,21 @@ class Runner:
         if not writes_history(self.condition) or not todo:
             return
         begin = time.perf_counter()
-        rows = min(self.batch, max(1, self.kv_tokens // GROUP))
-        found = write_rows(self.model, self.adapter, [c.messages for c in todo], rows)
+        found = self._written([c.messages for c in todo], min(self.batch, max(1, self.kv_tokens // GROUP)))
         stacks = [torch.cat(list(states.values())).cpu().numpy() for states, _ in found]
         share = (time.perf_counter() - begin) / sum(written for _, written in found)
         for conversation, states, (_, written) in zip(todo, stacks, found, strict=True):
             self.memories[self.label, conversation.id] = Memory(states, written, share * written)
+
+    def _written(self, histories, rows):
+        """write_rows; what does not fit the device's memory is tried again with half as many rows side by side."""
+        try:
+            return write_rows(self.model, self.adapter, histories, rows)
+        except torch.OutOfMemoryError:
+            if rows == 1:
+                raise
+        torch.cuda.empty_cache()  # outside the except block, whose traceback holds on to the tensors
+        return self._written(histories, rows // 2)
 
     def _memory(self, conversation):
         """The Memory before the question, empty where nothing is remembered."""
@@ -170,14 +178,11 @@ class Runner:
         begin = time.perf_counter()
         try:
             answers = self._ask(jobs, prefix)
-        except torch.OutOfMemoryError as error:
+        except torch.OutOfMemoryError:
             if len(jobs) == 1:
-                raise EvalError(
-                    f"The device ran out of memory at a prompt of {jobs[0].prompt_tokens:,} tokens; use a smaller "
-                    "model or a larger GPU."
-                ) from error
+                raise
             answers = None
-        if answers is None:  # outside the except block, whose traceback holds on to the tensors
+        if answers is None:  # outside the except block, as in _written
             torch.cuda.empty_cache()
             half = len(jobs) // 2
             self.batch = max(1, half)

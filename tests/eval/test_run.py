@@ -120,22 +120,31 @@ def test_processes_answer_like_one_and_keep_conversations_together(evaluate, ada
     assert sum(written) <= len(made.memory_agent_bench()) + 1  # one stretch ends and the next begins in a conversation
 
 
-def test_a_batch_too_large_for_the_device_is_answered_in_parts(evaluate, tmp_path, monkeypatch):
-    evaluate("hotpotqa", "--condition", "base", "--no-scores", "--out", str(tmp_path / "whole"))
-    real = run.answer_rows
+def test_a_batch_too_large_for_the_device_is_done_in_parts(evaluate, adapter_folders, tmp_path, monkeypatch):
+    settings = ["--adapter", str(adapter_folders["TSW"]), "--condition", "base", "memory", "--no-scores"]
+    evaluate("hotpotqa", *settings, "--out", str(tmp_path / "whole"))
+    real = run.answer_rows, run.write_rows
 
-    def small_device(backbone, chat, prompts, *rest):
+    def answered_in_little_room(backbone, chat, prompts, *rest):
         if len(prompts) > room:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return real(backbone, chat, prompts, *rest)
+        return real[0](backbone, chat, prompts, *rest)
 
-    monkeypatch.setattr(run, "answer_rows", small_device)
+    def written_in_little_room(model, adapter, histories, rows):
+        if rows > room:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return real[1](model, adapter, histories, rows)
+
+    monkeypatch.setattr(run, "answer_rows", answered_in_little_room)
+    monkeypatch.setattr(run, "write_rows", written_in_little_room)
     room = 1
-    assert evaluate("hotpotqa", "--condition", "base", "--no-scores")[0] == 0
-    assert answers(tmp_path / "out/hotpotqa.base.jsonl") == answers(tmp_path / "whole/hotpotqa.base.jsonl")
+    assert evaluate("hotpotqa", *settings)[0] == 0
+    for name in ("hotpotqa.base.jsonl", "hotpotqa.memory.TSW.jsonl"):
+        assert answers(tmp_path / "out" / name) == answers(tmp_path / "whole" / name)
     room = 0
-    code, _, err = evaluate("hotpotqa", "--condition", "base-full")
-    assert code == 1 and "error: The device ran out of memory at a prompt of" in err
+    for condition in ("base-full", "memory"):
+        code, _, err = evaluate("hotpotqa", *settings[:2], "--condition", condition, "--out", str(tmp_path / "full"))
+        assert code == 1 and "error: The device ran out of memory in hotpotqa, " in err
 
 
 def test_what_does_not_fit_is_cut_by_the_protocol_and_counted(model, tmp_path, evaluate):
