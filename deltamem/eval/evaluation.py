@@ -42,7 +42,8 @@ class Evaluation:
             check_lora(options.lora)
         for task in options.task if not options.no_scores else []:
             getattr(TASKS[task], "check_packages", lambda: None)()
-        self.places = _places(options)
+        places = _places(options)
+        self.published = {t: _published(t, places.get(t)) for t in options.task if hasattr(TASKS[t], "read")}
         self.rank, self.world, device = _process(options.device)
         self.model = load_model(options.model, None if options.adapter else "auto", device=device, dtype=options.dtype)
         self.labels = []
@@ -58,7 +59,7 @@ class Evaluation:
         paths = []
         for task in self.options.task:
             protocol = read_protocol(task)
-            (conversations, total), memories = self._conversations(task, protocol), {}
+            (conversations, total), memories = self._conversations(task), {}
             for key in self.conditions:
                 for label in self.labels if CONDITIONS[key].memory else [None]:
                     runner = Runner(
@@ -76,21 +77,11 @@ class Evaluation:
                     paths.append(self._answer(runner, header, conversations))
         return paths
 
-    def _conversations(self, task, protocol):
+    def _conversations(self, task):
         """(the conversations to ask about, number of questions of the whole benchmark)"""
-        module, path = TASKS[task], self.places.get(task)
-        if hasattr(module, "make"):
-            found = module.make(self.model.tokenizer, self.options.seed)
-        else:
-            found = module.read(local_rows(path) if path else hub_rows(task, protocol.data))
-        seen = set()
-        for item in (item for conversation in found for item in conversation.items):
-            if item.id in seen:
-                raise EvalError(f'The data of {task} hold two questions of the id "{item.id}"; give one copy of each.')
-            seen.add(item.id)
-        if not seen:
-            raise EvalError(f"The data of {task} hold no questions; give the published file.")
-        return drawn(found, self.options.seed, self.options.limit, self.options.conversations), len(seen)
+        found = self.published.get(task) or TASKS[task].make(self.model.tokenizer, self.options.seed)
+        count = sum(len(conversation.items) for conversation in found)
+        return drawn(found, self.options.seed, self.options.limit, self.options.conversations), count
 
     def _answer(self, runner, header, conversations):
         """One run. Process r of n takes the r-th of n equal stretches of the questions, so that few conversations are
@@ -162,6 +153,19 @@ def _places(options):
         else:
             raise EvalError(f"--data {given} does not say which task it is for; give TASK=PATH for several tasks.")
     return places
+
+
+def _published(task, path):
+    """Conversations of a benchmark's file, or of the hub's when no path is given. Raises EvalError."""
+    found = TASKS[task].read(local_rows(path) if path else hub_rows(task, read_protocol(task).data))
+    seen = set()
+    for item in (item for conversation in found for item in conversation.items):
+        if item.id in seen:
+            raise EvalError(f'The data of {task} hold two questions of the id "{item.id}"; give one copy of each.')
+        seen.add(item.id)
+    if not seen:
+        raise EvalError(f"The data of {task} hold no questions; give the published file.")
+    return found
 
 
 def _process(device):

@@ -235,6 +235,8 @@ def test_wrong_settings_are_one_sentence(evaluate, tiny_adapter_folder, tmp_path
     for name in ("--limit", "--conversations", "--batch"):
         assert f"error: {name} is 0; give a number from 1" in evaluate("hotpotqa", name, "0")[2]
     assert "has no adapter of its own" in evaluate("hotpotqa", "--condition", "memory")[2]
+    missing = evaluate("hotpotqa", "--model", str(tmp_path / "missing"), "--condition", "base", rows=[])[2]
+    assert "The data of hotpotqa hold no questions" in missing  # told before the model is looked for
     rows = made.hotpotqa() + made.hotpotqa(1)
     assert 'two questions of the id "h0"' in evaluate("hotpotqa", "--condition", "base", rows=rows)[2]
     evaluate("hotpotqa", "--condition", "base", "--no-scores")
