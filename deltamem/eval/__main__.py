@@ -65,7 +65,7 @@ def _parser():
     add("--limit", type=int, metavar="N", help="only N questions of each task, drawn at random, each kind in its share")
     add("--conversations", type=int, metavar="N", help="only questions about N conversations (papers …), drawn too")
     add("--seed", type=int, default=0, help="of what is drawn: questions, recall's cases, answers (default: 0)")
-    add("--batch", type=int, help="questions answered together at most (default: 64 on a GPU, 8 on a CPU)")
+    add("--batch", type=int, help="questions answered together at most (default: 256 on a GPU, 8 on a CPU)")
     add("--device", help="cuda, cuda:1, cpu")
     add("--dtype", help="float32, bfloat16, float16 (default: bfloat16 on a GPU)")
     add("--out", type=Path, default=Path("runs/eval"), help="folder of the results (default: runs/eval)")

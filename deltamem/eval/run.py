@@ -10,7 +10,7 @@ import torch
 
 from deltamem.compare.controls import shuffled
 from deltamem.core.binding import Binding
-from deltamem.runtime.blocks import GROUP, Block, join, passes
+from deltamem.runtime.blocks import CHUNK, GROUP, Block, join, passes
 from deltamem.runtime.rows import Draw, answer_rows, write_rows
 from deltamem.runtime.run import Run
 
@@ -65,7 +65,7 @@ class Runner:
         gpu = model.device.type == "cuda"
         if gpu:
             torch.cuda.reset_peak_memory_stats(model.device)
-        self.batch = batch or (64 if gpu else 8)
+        self.batch = batch or (256 if gpu else 8)
         self.pass_tokens = 65_536 if gpu else 8_192  # of a batch's prompts: bounds the activations
         self.kv_tokens = _kv_budget(model)
         self.together = self.batch  # histories that are written side by side
@@ -128,7 +128,8 @@ class Runner:
         if not writes_history(self.condition) or not todo:
             return
         begin = time.perf_counter()
-        found = self._written([c.messages for c in todo], min(self.batch, max(1, self.kv_tokens // GROUP)))
+        rows = max(1, min(self.batch, self.kv_tokens // GROUP, self.pass_tokens // CHUNK))
+        found = self._written([c.messages for c in todo], rows)
         stacks = [torch.cat(list(states.values())).cpu().numpy() for states, _ in found]
         share = (time.perf_counter() - begin) / sum(written for _, written in found)
         for conversation, states, (_, written) in zip(todo, stacks, found, strict=True):
