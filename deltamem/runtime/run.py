@@ -9,6 +9,7 @@ from transformers import DynamicCache
 from deltamem.core.binding import Binding, GateSums, bind
 from deltamem.runtime.cache import crop_cache
 from deltamem.runtime.errors import SessionError
+from deltamem.runtime.upload import upload
 
 _SENTENCE_ENDS = (".", "!", "?", "。", "！", "？")
 
@@ -64,19 +65,16 @@ class Run:
 
         The model is locked for this pass only, so that other sessions' passes can come in between.
         """
-        device, attention = self.model.device, self.model.decoder.prefill()
+        captured = self.model.decoder.prompt(self, tokens)
+        attention = self.model.decoder.prefill()
         try:
-            self._mark(tokens, device)
-            ids = torch.tensor([tokens.ids], device=device)
             # no_grad, not inference_mode: states must stay usable outside, with gradients too.
-            with (
-                self.model.lock,
-                self.timed(),
-                torch.no_grad(),
-                attention,
-                bind(self.model.backbone, self.binding),
-            ):
-                out = self.model.backbone(input_ids=ids, past_key_values=self.cache, use_cache=True, logits_to_keep=1)
+            with self.model.lock, self.timed(), torch.no_grad():
+                if captured:
+                    logits = captured(self, tokens)
+                else:
+                    with attention:
+                        logits = self._pass(tokens)
         except torch.OutOfMemoryError as error:
             self.model.decoder.release()  # not in time for this pass
             raise SessionError(
@@ -85,6 +83,14 @@ class Run:
             ) from error
         if self.binding is not None and self.writes:
             self.written += sum(tokens.write)
+        return logits
+
+    def _pass(self, tokens):
+        device = self.model.device
+        self._mark(tokens, device)
+        with bind(self.model.backbone, self.binding):
+            ids = upload([tokens.ids], device)
+            out = self.model.backbone(input_ids=ids, past_key_values=self.cache, use_cache=True, logits_to_keep=1)
         return out.logits[0, -1]
 
     def remember(self, states, writes):
@@ -120,12 +126,12 @@ class Run:
             return
         if self.by_message:
             marks = [0 if write else -1 for write in tokens.write]
-            self.binding.message_ids = torch.tensor([marks], device=device)
+            self.binding.message_ids = upload([marks], device)
             if self._by_sentence:
                 sentences = sentence_ids(tokens, self.model.chat)
-                self.binding.sentence_ids = torch.tensor([sentences], device=device)
+                self.binding.sentence_ids = upload([sentences], device)
         elif not all(tokens.write):
-            self.binding.write_mask = torch.tensor([tokens.write], device=device)
+            self.binding.write_mask = upload([tokens.write], device)
 
 
 def sentence_ids(tokens, chat):

@@ -7,6 +7,7 @@ import torch
 
 from deltamem.quoting import quoted
 from deltamem.runtime.errors import NotANumber, SessionError
+from deltamem.runtime.upload import upload
 
 MAX_TEMPERATURE = 1_000_000  # far above use, and a float32 still
 NO_NUMBER = -1  # what is drawn from an output that is not a number
@@ -47,7 +48,7 @@ class Sampler:
     def __init__(self, sampling, device):
         self.sampling = sampling
         self._random = random.Random(sampling.seed)
-        self._row = torch.tensor([[sampling.temperature, sampling.top_p]], device=device)
+        self._row = upload([[float(sampling.temperature), float(sampling.top_p)]], device)
 
     def numbers(self, count):
         """The next `count` random numbers; none are used up when the likeliest token is taken."""
@@ -56,7 +57,7 @@ class Sampler:
     def pick(self, logits):
         """The next token id from logits [vocabulary]. Raises SessionError when the model's output is not a number."""
         if self.sampling.temperature > 0:
-            numbers = torch.tensor(self.numbers(1), device=logits.device)
+            numbers = upload(self.numbers(1), logits.device)
             token = draw(logits[None], self._row[:, 0], self._row[:, 1], numbers)
         else:
             token = likeliest(logits[None])

@@ -13,6 +13,8 @@ import statistics
 import threading
 import time
 
+import torch
+
 from deltamem.runtime import Session
 from deltamem.runtime.together import reply_together
 from deltamem.tools.bench.__main__ import describe
@@ -20,7 +22,7 @@ from deltamem.tools.bench.subjects import GEOMETRIES
 from tests.reliability.subjects import in_threads, make_random
 
 LIMIT_S = 2.0  # to the first words, for all but one in a hundred
-AT_ONCE = 4  # pages whose columns answer at the same time; the others wait for their turn
+AT_ONCE = 8 if torch.cuda.is_available() else 4  # pages that answer at the same time; the others wait
 HISTORY = [
     {"role": "user", "content": "We sail on Friday if the weather holds. The boat is called Tulip. " * 4},
     {"role": "assistant", "content": "Then I wish you a good wind, and Tulip a dry hold."},

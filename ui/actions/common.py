@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import gradio as gr
+import torch
 from gradio.blocks import Block
 
 from deltamem.core.errors import DeltaMemError
@@ -30,7 +31,13 @@ from ..registry import Full, Gone, Registry
 from ..workspace import Busy, Workspace
 
 # Passes of different pages take turns at the model, so a few may answer at once; more would only slow all of them.
-MODEL = {"concurrency_id": "model", "concurrency_limit": 4, "api_visibility": "private", "show_progress": "hidden"}
+AT_ONCE = 8 if torch.cuda.is_available() else 4
+MODEL = {
+    "concurrency_id": "model",
+    "concurrency_limit": AT_ONCE,
+    "api_visibility": "private",
+    "show_progress": "hidden",
+}
 READ = {"concurrency_id": "read", "concurrency_limit": 2, "api_visibility": "private", "show_progress": "hidden"}
 DRAW = {"concurrency_id": "draw", "concurrency_limit": 2, "api_visibility": "private", "show_progress": "hidden"}
 CHECK = {"concurrency_id": "check", "concurrency_limit": 2, "api_visibility": "private", "show_progress": "hidden"}

@@ -3,9 +3,8 @@
 import time
 from collections import deque
 
-import torch
-
 from deltamem.runtime.sampling import check_token
+from deltamem.runtime.upload import upload
 
 
 class Batch:
@@ -54,9 +53,7 @@ class Batch:
         engine, begin = self.engine, time.perf_counter()
         rows = [seat.row for seat in seats]
         if rows != self._shown:
-            active = torch.zeros(engine.rows, dtype=torch.bool)
-            active[rows] = True
-            engine.active.copy_(active)
+            engine.active.copy_(upload([row in rows for row in range(engine.rows)], engine.active.device))
             self._shown = rows
         wait = self._launcher(any(seat.warm for seat in seats), max(seat.length for seat in seats))
         for seat in seats:
@@ -98,7 +95,7 @@ class Seat:
         engine.temperature[row], engine.top_p[row] = sampler.sampling.temperature, sampler.sampling.top_p
         if self.warm:
             numbers = sampler.numbers(min(limit, engine.capacity))
-            engine.numbers[row, : len(numbers)] = torch.tensor(numbers, device=device)
+            engine.numbers[row, : len(numbers)] = upload(numbers, device)
         if run.binding is not None:
             self._memory.join(row, run.binding, self._writes)
         self.joined = True

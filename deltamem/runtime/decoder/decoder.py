@@ -11,17 +11,20 @@ from dataclasses import dataclass
 import torch
 
 from deltamem.core.attach import attention_modules
+from deltamem.runtime.blocks import block
 from deltamem.runtime.decoder.attention import engine_attention
 from deltamem.runtime.decoder.batch import Batch
 from deltamem.runtime.decoder.engine import Engine
 from deltamem.runtime.decoder.launch import Eager, Graph
+from deltamem.runtime.decoder.prompt import LENGTHS, Prompts, takes
 from deltamem.runtime.decoder.trial import trial
 from deltamem.runtime.errors import SessionError
 from deltamem.runtime.places import first_line
 from deltamem.runtime.quiet import ConsoleProgress
+from deltamem.runtime.run import Run
 
 MAX_ROWS = 8  # answers in one batch
-IDLE_ENGINES = 4  # kept on a GPU for the next turn, with their graphs: as many as the page answers at once
+IDLE_ENGINES = 16  # kept on a GPU for the next turn, with their graphs: a capture takes longer than a prompt
 IDLE_SHARE = 0.25  # of the GPU's memory, for their KV at most
 STEP = 4096  # a GPU engine's capacity is a multiple of this many tokens
 
@@ -47,6 +50,7 @@ class Decoder:
         self._model = model
         self._lock = threading.RLock()
         self._idle = []  # (key, engine, launcher), least recently used first
+        self._prompts = None  # Prompts; None where short prompts are not captured
         self._shapes = None
         self._refusal = None  # why there are no engines; "" when there are; None before that is known
         self._known = False  # whether that was found out
@@ -74,6 +78,20 @@ class Decoder:
             return nullcontext()
         return engine_attention(model.backbone.config.get_text_config())
 
+    def prompt(self, run, tokens):
+        """The captured pass for tokens that a run is about to feed, or None for a plain pass."""
+        model = self._model
+        if model.device.type != "cuda" or model.attention != "sdpa" or not takes(run, tokens) or not self.works():
+            return None
+        with self._lock:
+            try:
+                return self._prompts and self._prompts.get(run.binding and run.binding.adapter, len(tokens))
+            except (torch.OutOfMemoryError, SessionError):
+                return None
+            except Exception as error:  # what a capture can raise is the driver's business
+                log.warning("%s reads short prompts by plain passes: %s.", model.name, first_line(error))
+                self._prompts = None
+
     def warm_up(self, adapters=(), progress=None):
         """Try the model out and make the engine for answers of these adapters (None: without memory) side by side.
 
@@ -87,6 +105,9 @@ class Decoder:
             report("Capturing the decoding step", 1, None)
             with self.seats([Need(adapter, STEP) for adapter in adapters]):
                 pass
+            for adapter in adapters:
+                for length in LENGTHS:
+                    self.prompt(Run(self._model, adapter), block([0] * length, True))
         report(f"Ready to decode after {time.perf_counter() - begin:.1f} s.", 2, None)
 
     def works(self):
@@ -98,6 +119,8 @@ class Decoder:
                 self._known = self._refusal is not None
                 if self._refusal:
                     self._say(self._refusal)
+                elif self._known:
+                    self._prompts = Prompts(self._model, self._shapes)
         return self._refusal == ""
 
     @property
@@ -133,11 +156,12 @@ class Decoder:
         adapters = {id(need.adapter): need.adapter for need in needs if need.adapter is not None}
         tokens = max(need.tokens for need in needs)
         key = len(needs), frozenset(adapters)
-        # No pass may be under way while modules are looked at: it changes them for its time.
-        with self._lock, self._model.lock:
+        with self._lock:
             for index, (other, engine, _) in enumerate(self._idle):
                 if other == key and engine.capacity >= tokens:
                     return self._idle.pop(index)
+        # No pass may be under way while modules are looked at: it changes them for its time.
+        with self._lock, self._model.lock:
             if self._model.device.type == "cpu":
                 # Nothing is gained by keeping it: memory that was not touched yet costs nothing.
                 try:
@@ -178,11 +202,13 @@ class Decoder:
                 del self._idle[0]
 
     def release(self):
-        """Let go of idle engines and of their memory."""
+        """Let go of idle engines, captured prompts and their memory."""
         with self._lock:
-            if self._idle:
-                self._idle = []
-                torch.cuda.empty_cache()
+            if self._prompts:
+                self._prompts.clear()
+            self._idle = []
+        if self._model.device.type == "cuda":
+            torch.cuda.empty_cache()
 
     def _say(self, why):
         log.warning("%s decodes by the plain loop: %s.", self._model.name, why)

@@ -4,6 +4,8 @@ import functools
 
 import torch
 
+WARM_UPS = 2  # runs before a capture: kernels are compiled and libraries set up in them
+
 
 class Eager:
     """Plain calls, one after the other. What the host knows about lengths is used."""
@@ -27,6 +29,31 @@ def side_stream(device):
     return torch.cuda.Stream(device)
 
 
+def captured(device, work):
+    """(CUDA graph, what work() returned in it). The work must wait for nothing; it is run more than once.
+
+    Raises torch.OutOfMemoryError, or whatever the driver makes of a capture that fails.
+    """
+    try:
+        # The last context sets the stream back, which a capture that fails leaves at its own.
+        with torch.cuda.device(device), torch.cuda.stream(torch.cuda.current_stream(device)):
+            side = side_stream(device)
+            side.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(side):
+                for _ in range(WARM_UPS):
+                    work()
+            torch.cuda.current_stream().wait_stream(side)
+            graph = torch.cuda.CUDAGraph()
+            # Other threads may go on working on the device meanwhile, hence the mode.
+            with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+                result = work()
+            return graph, result
+    except RuntimeError as error:
+        if isinstance(error.__context__, torch.OutOfMemoryError):  # the end of a broken capture hides why it broke
+            raise error.__context__ from None
+        raise
+
+
 class Graph:
     """The step as a CUDA graph: one for greedy answers, one for drawn ones, each captured when it is first needed.
 
@@ -34,7 +61,6 @@ class Graph:
     """
 
     ahead = True
-    WARM_UPS = 2  # runs before a capture: kernels are compiled and libraries set up in them
 
     def __init__(self, engine):
         self._engine = engine
@@ -44,32 +70,14 @@ class Graph:
 
     def capture(self, warm):
         """Make the graph. Every row must be idle, or between steps; runs of the step change nothing idle."""
-        engine, device = self._engine, self._engine.model.device
+        engine = self._engine
         active = engine.active.clone()
         engine.active.zero_()
         try:
-            # The last context sets the stream back, which a capture that fails leaves at its own.
-            with engine.model.lock, torch.cuda.device(device), torch.cuda.stream(torch.cuda.current_stream(device)):
-                self._graphs[warm] = self._captured(warm, side_stream(device))
-        except RuntimeError as error:
-            if isinstance(error.__context__, torch.OutOfMemoryError):  # the end of a broken capture hides why it broke
-                raise error.__context__ from None
-            raise
+            with engine.model.lock:
+                self._graphs[warm] = captured(engine.model.device, lambda: engine.step(warm, None))
         finally:
             engine.active.copy_(active)
-
-    def _captured(self, warm, side):
-        """(graph, its ids)"""
-        side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):
-            for _ in range(self.WARM_UPS):
-                self._engine.step(warm, None)
-        torch.cuda.current_stream().wait_stream(side)
-        graph = torch.cuda.CUDAGraph()
-        # Other threads may go on working on the device meanwhile, hence the mode.
-        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
-            ids = self._engine.step(warm, None)
-        return graph, ids
 
     def __call__(self, warm, longest):
         if warm not in self._graphs:

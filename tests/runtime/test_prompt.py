@@ -1,0 +1,151 @@
+"""Captured passes do what plain passes do. On the CPU a stand-in runs the pass again at every replay."""
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from deltamem.runtime.blocks import Block, block
+from deltamem.runtime.decoder import prompt as prompts
+from deltamem.runtime.decoder.decoder import kv_shapes
+from deltamem.runtime.decoder.prompt import LENGTHS, PromptPass, Prompts, takes
+from deltamem.runtime.errors import SessionError
+from deltamem.runtime.run import Run
+from tests.core.tiny import make_adapter
+from tests.runtime.decoding import agree, make_backbone, make_batch, stand_in, told
+
+TOKENS = Block([(3 + 5 * i) % 61 for i in range(9)], [i not in (2, 8) for i in range(9)])
+
+
+class Again:
+    """As much of a CUDA graph as a pass uses: its results lie where they lay."""
+
+    def __init__(self, work):
+        self.work, self.results = work, work()
+
+    def replay(self):
+        for result, new in zip(self.results, self.work(), strict=True):
+            result.copy_(new)
+
+
+def stand_in_capture(device, work):
+    again = Again(work)
+    return again, again.results
+
+
+@pytest.fixture
+def capture(monkeypatch):
+    monkeypatch.setattr(prompts, "captured", stand_in_capture)
+
+
+@pytest.fixture(params=["qwen3", "smollm3"])
+def model(request):
+    backbone = make_backbone(request.param)
+    return stand_in(backbone, make_adapter(backbone, rank=4), make_adapter(backbone, rank=2, num_state_heads=2))
+
+
+def begun(model, adapter):
+    """States that are not empty."""
+    return told(model, adapter, 5)[0].states
+
+
+@pytest.mark.parametrize("seat", [False, True], ids=["own KV", "seat"])
+@pytest.mark.parametrize("index", [None, 0, 1])
+def test_a_captured_pass_is_the_plain_pass(model, capture, index, seat):
+    adapter = None if index is None else model.adapters[index]
+    made = PromptPass(model, kv_shapes(model.backbone), adapter, 16)
+    made.check()
+    states, ours = begun(model, adapter), []
+    for tokens in (TOKENS, block([7], True), TOKENS):  # a shorter one between: nothing of it may stay
+        run = Run(model, adapter, states, make_batch(model, 1).seats[0].cache if seat else None)
+        ours.append((run, made(run, tokens)))
+    plain = Run(model, adapter, states)
+    expected = plain.feed(TOKENS)
+    for run, logits in (ours[0], ours[2]):
+        torch.testing.assert_close(logits, expected, atol=2e-4, rtol=2e-4)
+        run.written = plain.written
+        agree(run, plain)
+    again, later = plain.feed(block([9, 4], True)), ours[0][0].feed(block([9, 4], True))
+    torch.testing.assert_close(later, again, atol=2e-4, rtol=2e-4)
+
+
+def test_a_pass_never_waits_for_the_device(model, capture):
+    made = PromptPass(model, kv_shapes(model.backbone), model.adapters[1], 16)
+    seen = set()
+
+    class Calls(TorchDispatchMode):
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            seen.add(function.overloadpacket.__name__)
+            return function(*args, **(kwargs or {}))
+
+    with Calls():
+        made._pass()
+    assert "mm" in seen
+    assert not seen & {"_local_scalar_dense", "item", "is_nonzero", "equal", "nonzero", "masked_select", "_unique2"}
+
+
+def test_what_a_captured_pass_takes(model):
+    backbone = model.backbone
+    token, segment = model.adapters[0], make_adapter(backbone, rank=2, memory_write_granularity="message_mean")
+    assert takes(Run(model), TOKENS) and takes(Run(model, token), TOKENS)
+    assert takes(Run(model), block([1] * LENGTHS[-1], True)) and not takes(Run(model), block([1] * 513, True))
+    assert not takes(told(model, token, 3)[0], TOKENS)  # behind a KV
+    assert not takes(Run(model, token), block([1, 2], False))
+    for options in ({"writes": False}, {"strength": 0.5}, {"layers_off": [next(iter(token.layers))]}):
+        assert not takes(Run(model, token, **options), TOKENS)
+    assert not takes(Run(model, segment), TOKENS)
+
+
+def test_passes_are_made_once_and_not_without_end(model, capture, monkeypatch):
+    made = Prompts(model, kv_shapes(model.backbone))
+    monkeypatch.setattr(prompts, "LENGTHS", (16, 32))
+    monkeypatch.setattr(prompts, "MOST", 3)
+    first = made.get(None, 9)
+    assert made.get(None, 16) is first is not made.get(None, 17)
+    made.get(model.adapters[0], 9)
+    assert made.get(None, 1) is first
+    made.get(model.adapters[1], 9)
+    assert len(made._made) == 3 and made.get(None, 9) is first
+
+
+def test_a_pass_that_is_wrong_is_not_used(model, capture, monkeypatch):
+    made = PromptPass(model, kv_shapes(model.backbone), model.adapters[0], 16)
+    made._results[0].fill_(0)
+    monkeypatch.setattr(made._graph, "replay", lambda: None)
+    with pytest.raises(ValueError, match="differs from a plain one by .* of the largest number"):
+        made.check()
+
+
+@pytest.mark.parametrize(
+    ("fault", "later"), [(torch.OutOfMemoryError, True), (SessionError, True), (RuntimeError, False)]
+)
+def test_without_a_pass_prompts_are_fed_plainly(model, capture, monkeypatch, fault, later, caplog):
+    """For now where the device has no memory, for good where it cannot be done; the log says so."""
+    decoder = model.decoder
+    assert decoder.works()
+    monkeypatch.setattr(model, "device", torch.device("cuda", 0))  # as far as the decoder looks
+    monkeypatch.setattr(prompts, "PromptPass", lambda *_: (_ for _ in ()).throw(fault("no\nway")))
+    assert decoder.prompt(Run(model), TOKENS) is None
+    assert (decoder._prompts is not None) == later
+    assert later or caplog.messages == ["tiny reads short prompts by plain passes: no."]
+    assert decoder.prompt(Run(model), TOKENS) is None
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("family", ["llama", "qwen3", "smollm3"])
+def test_on_a_gpu(family):
+    backbone = make_backbone(family).to("cuda")
+    model = stand_in(backbone, make_adapter(backbone, rank=4))
+    for adapter in (None, model.adapter):
+        states = begun(model, adapter) if adapter else None
+        ours = Run(model, adapter, states)
+        made = model.decoder.prompt(ours, TOKENS)
+        assert made is not None
+        with torch.no_grad():
+            logits = made(ours, TOKENS)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(model.decoder, "prompt", lambda *_: None)
+            plain = Run(model, adapter, states)
+            expected = plain.feed(TOKENS)
+        torch.testing.assert_close(logits, expected, atol=1e-3, rtol=1e-3)
+        ours.written = plain.written
+        agree(ours, plain, 1e-3)
