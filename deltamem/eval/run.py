@@ -4,6 +4,7 @@ import hashlib
 import sys
 import time
 from dataclasses import dataclass, field, replace
+from itertools import zip_longest
 
 import numpy as np
 import torch
@@ -21,10 +22,14 @@ from .records import score
 
 @dataclass
 class Job:
-    """A question ready to be answered: what it is, and what the batch needs to know of it."""
+    """A question ready to be answered: what it is, and what the batch needs to know of it.
+
+    before: passes of its own in front of the prompt, where the memory takes whole messages.
+    """
 
     index: int
     item: object
+    before: list
     prompt: Block
     prompt_tokens: int
     limit: int
@@ -103,11 +108,14 @@ class Runner:
         shared, cut = self.prompts.shared(conversation)
         taken = sum(map(len, shared))
         prefix = None  # one KV for all, unless the questions are so few that whole prompts fill a batch better
-        if taken and (4 * len(asked) >= self.batch or self.by_message or taken > self.pass_tokens):
+        before = []
+        if taken and (4 * len(asked) >= self.batch or taken > self.pass_tokens):
             run = Run(self.model, self.adapter, states)
             for part in passes(shared, self.by_message):
                 run.feed(part)
             prefix, states, written = run.cache, run.states, written + run.written
+        elif self.by_message:
+            before = passes(shared, True)
         start = hashlib.sha256(str([b.ids for b in shared]).encode())
         jobs = []
         for index, item in asked:
@@ -116,9 +124,10 @@ class Runner:
             digest.update(str(own.ids).encode())
             tokens = taken + len(own)
             limit = self.prompts.new_tokens(item, tokens)
-            prompt = own if prefix is not None else join([*shared, own])
-            job = Job(index, item, prompt, tokens, limit, cut or cut_too, states, prompt_hash=digest.hexdigest())
-            job.written = written + sum(prompt.write) if self.condition.memory else 0
+            prompt = own if prefix is not None or before else join([*shared, own])
+            job = Job(index, item, before, prompt, tokens, limit, cut or cut_too, states)
+            job.prompt_hash = digest.hexdigest()
+            job.written = written + sum(sum(b.write) for b in [*before, prompt]) if self.condition.memory else 0
             jobs.append(job)
         return prefix, jobs
 
@@ -163,11 +172,14 @@ class Runner:
 
     def _take(self, jobs, past):
         """Remove from the front of the list as many jobs as fit one batch, at least one."""
-        width = longest = count = 0
+        widths, limit, count = [], 0, 0  # of the passes, the last one first
         for job in jobs[: self.batch]:
-            width, longest = max(width, len(job.prompt)), max(longest, len(job.prompt) + job.limit)
-            rows = count + 1
-            if count and (rows * width > self.pass_tokens or rows * (past + longest) > self.kv_tokens):
+            lengths = map(len, [job.prompt, *reversed(job.before)])
+            widths = [max(pair) for pair in zip_longest(widths, lengths, fillvalue=0)]
+            limit, rows = max(limit, job.limit), count + 1
+            if count and (
+                rows * max(widths) > self.pass_tokens or rows * (past + sum(widths) + limit) > self.kv_tokens
+            ):
                 break
             count = rows
         taken = jobs[:count]
@@ -206,6 +218,7 @@ class Runner:
             [f"{self.seed} {job.item.id}" for job in jobs],
             binding,
             prefix,
+            [job.before for job in jobs],
         )
 
     def _record(self, job, answer, seconds):

@@ -52,6 +52,7 @@ def answer_rows(
     seeds: list | None = None,
     binding: Binding | None = None,
     prefix: DynamicCache | None = None,
+    before: list[list[Block]] | None = None,
 ) -> list[RowAnswer]:
     """An answer of at most limits[i] tokens to each prompts[i], all in one batch.
 
@@ -61,6 +62,7 @@ def answer_rows(
         binding: the memory; row i of its states belongs to prompts[i]. What is drawn is written as well where the
             adapter writes tokens. None: the backbone alone.
         prefix: KV of one row [1, ...] that all prompts continue; it is left as it is.
+        before: passes of each row's own that come before its prompt, as segment writes need them.
 
     Raises NotANumber when the model's output is not a number.
     """
@@ -68,6 +70,8 @@ def answer_rows(
     dice = [random.Random(seed) for seed in (seeds if seeds is not None else range(len(prompts)))]
     answers = [RowAnswer([]) for _ in prompts]
     active = list(range(len(prompts)))  # the prompt that each row of the batch belongs to
+    for blocks in _in_step(before or []):
+        batch.feed(blocks)
     logits = batch.feed(prompts)
     while True:
         tokens = draw.pick(logits, [dice[i] for i in active])
@@ -88,6 +92,13 @@ def answer_rows(
             batch.keep(going)
             tokens, active = tokens[going], [active[row] for row in going]
         logits = batch.step(tokens)
+
+
+def _in_step(lines):
+    """The blocks of every line side by side, so that all lines end together; empty ones before a shorter line."""
+    depth = max(map(len, lines), default=0)
+    padded = [[Block([], [])] * (depth - len(line)) + line for line in lines]
+    return [list(blocks) for blocks in zip(*padded, strict=True)]
 
 
 @torch.no_grad()

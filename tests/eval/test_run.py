@@ -86,9 +86,10 @@ def test_a_chat_is_answered_like_a_session_that_has_seen_it(model, tmp_path, lab
         assert record["written_tokens"] == (session.stats()["written_tokens"] - shown if chosen.memory else 0)
 
 
-def test_batches_and_shared_prefixes_change_nothing(evaluate, adapter_folders, tmp_path):
+@pytest.mark.parametrize("label", ["MSW", "SSW"])
+def test_batches_and_shared_prefixes_change_nothing(evaluate, adapter_folders, tmp_path, label):
     rows = made.memory_agent_bench()
-    settings = ["--adapter", str(adapter_folders["MSW"]), "--condition", "memory", "memory-full", "--no-scores"]
+    settings = ["--adapter", str(adapter_folders[label]), "--condition", "memory", "memory-full", "--no-scores"]
     evaluate("memory_agent_bench", *settings, "--batch", "1", "--out", str(tmp_path / "one"), rows=rows)
     evaluate("memory_agent_bench", *settings, "--batch", "8", "--out", str(tmp_path / "many"), rows=rows)
     alone = [{**row, "questions": row["questions"][:1], "answers": row["answers"][:1]} for row in rows]

@@ -59,6 +59,22 @@ def test_histories_written_side_by_side_leave_what_sessions_leave(model, label, 
             torch.testing.assert_close(states[name][0], torch.from_numpy(state), rtol=1e-4, atol=1e-4)
 
 
+def test_messages_are_segments_of_their_own_before_each_prompt(model):
+    chat = model.chat
+    histories = [[{"role": "user", "content": text} for text in TOLD[:count]] for count in (2, 0, 1)]
+    alone, before = [], []
+    for history, question in zip(histories, QUESTIONS, strict=True):
+        session = Session(model, memory=True, context="full", adapter="SSW")
+        if history:
+            session.preload(history)
+        alone.append(session.ask(question, max_new_tokens=12))
+        before.append([block(chat.message(m["role"], m["content"]), True) for m in history])
+    prompts = [question_block(model, question, by_message=True) for question in QUESTIONS]
+    binding = Binding(model.adapters["SSW"], model.adapters["SSW"].empty_states(3))
+    answers = answer_rows(model.backbone, chat, prompts, [12] * 3, binding=binding, before=before)
+    assert [chat.decode(a.ids) for a in answers] == alone
+
+
 @pytest.mark.parametrize("label", [None, "TSW"])
 def test_rows_that_share_a_prefix_answer_like_sessions_that_see_it(model, label):
     chat = model.chat
