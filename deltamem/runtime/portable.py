@@ -6,13 +6,11 @@ What a session keeps for speed (the KV of context "full") stays behind and is co
 from dataclasses import replace
 
 from deltamem.runtime.session import Session
-from deltamem.runtime.session_file import SETTINGS
 
 
 def pack(session):
     """A session's settings and steps; everything in it can be pickled and needs no GPU."""
-    settings = {name: getattr(session, name) for name in SETTINGS}
-    settings["adapter"] = session.adapter if session.memory else None
+    settings = session.settings | {"adapter": session.adapter if session.memory else None}
     return {"settings": settings, "steps": [_on(step, "cpu") for step in session._steps]}
 
 

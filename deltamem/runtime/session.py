@@ -13,6 +13,7 @@ from deltamem.runtime import session_file
 from deltamem.runtime.cache import KeptCache, cache_bytes
 from deltamem.runtime.engine import Event
 from deltamem.runtime.errors import NotANumber, SessionError, SessionFileError
+from deltamem.runtime.history import take_in
 from deltamem.runtime.prompt import View, check_messages, check_text
 from deltamem.runtime.replay import replay
 from deltamem.runtime.run import Run
@@ -90,6 +91,11 @@ class Session:
             self._layers_off = check_layers(numbers, self._weights)
             self._kept = KeptCache()  # it was computed under other steering
 
+    @property
+    def settings(self):
+        """What was asked for, by argument; the adapter, which a file names by its hash, is not in it."""
+        return {name: getattr(self, name) for name in session_file.SETTINGS}
+
     # What has been said
 
     @property
@@ -115,16 +121,10 @@ class Session:
         turns = [step for step in self._steps if step.kind == "turn"]
         history = [step for step in self._steps if step.kind == "history"]
         return {
-            "memory": self.memory,
-            "context": self.context,
+            **self.settings,
+            "layers_off": list(self.layers_off),
             "adapter": self.adapter if self.memory else None,
             "variant": self._weights.config.variant if self.memory else None,
-            "system": self.system,
-            "recent_turns": self.recent_turns,
-            "passages": self.passages,
-            "strength": self.strength,
-            "writes": self.writes,
-            "layers_off": list(self.layers_off),
             "turns": len(turns),
             "history_messages": sum(len(step.messages) for step in history),
             "history_written_tokens": sum(step.written_tokens for step in history),
@@ -164,19 +164,7 @@ class Session:
         """
         messages = check_messages(messages_or_text)
         with self._alone():
-            shown = self._view.kept_tokens([*self._steps, Step("history", messages)])
-            self._view.check_room(shown + len(self.model.chat.reply_header))
-            if not self.memory:
-                self._steps.append(Step("history", messages))
-                return
-            for _ in self._catch_up():
-                pass
-            run = self._run()
-            try:
-                self._write_history(run, messages, progress)
-                self._commit(run, "history", messages)
-            finally:
-                self._keep(run)
+            take_in(self, messages, progress)
 
     def replace_states(self, states, note="replaced state"):
         """Go on from another memory: a step of its own, which undo takes back.
@@ -259,8 +247,7 @@ class Session:
     def save(self, path):
         """Write the session to one file, atomically. Raises SessionFileError when it cannot be written."""
         with self._alone():
-            settings = {name: getattr(self, name) for name in session_file.SETTINGS}
-            session_file.save(path, self.model, self._weights, settings, self._steps)
+            session_file.save(path, self.model, self._weights, self.settings, self._steps)
 
     @classmethod
     def load(cls, model, path):
@@ -295,18 +282,6 @@ class Session:
         prompt = self._view.turn(text, past, shown)
         self._view.check_room(prompt.tokens)
         return prompt
-
-    def _write_history(self, run, messages, progress):
-        groups = self._view.history(messages, not any(step.messages for step in self._steps))
-        done, total = 0, sum(len(part) for group in groups for part in group)
-        for group in groups:
-            if self.context != "full":
-                run.restart()
-            for part in group:
-                run.feed(part)
-                done += len(part)
-                if progress is not None:
-                    progress(done, total)
 
     def _commit(self, run, kind, messages, reply_ids=(), stats=None):
         snapshot = None
