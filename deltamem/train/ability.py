@@ -25,7 +25,7 @@ from .batches import Slot
 from .recall import read_models, write_turns
 from .replies import greedy_replies
 from .smalltalk import LINES
-from .sources import read_passages
+from .sources import article_titles, read_passages
 from .step import causal_attention, turn_plan
 from .suites import REPLY
 
@@ -145,12 +145,13 @@ def main(argv=None) -> int:
     parser.add_argument("--model", default="demo", help="preset, hub id or folder of the base model")
     parser.add_argument("--adapter", nargs="+", default=["msw", "tsw"], help="names, folders or hub ids")
     parser.add_argument("--text", type=Path, required=True, help="passages in the form of SQuAD or QASPER")
+    parser.add_argument("--trained-on", type=Path, help="SQuAD file whose articles are left out of --text")
     parser.add_argument("--passages", type=int, default=128, help="passages that are read")
     parser.add_argument("--dtype", help="float32, bfloat16 or float16")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     options = parser.parse_args(argv)
     try:
-        documents = read_passages(options.text)
+        documents = read_passages(options.text, without=article_titles(options.trained_on))
         model, adapters = read_models(options.model, options.adapter, options.dtype)
         texts = list(dict.fromkeys(document.exchanges[0][0] for document in documents))
         found = measure(model, adapters, random.Random(0).sample(texts, min(options.passages, len(texts))))

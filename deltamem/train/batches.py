@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from .episodes import LAYOUTS, TOKENS, Episodes, Turn, choose_layout
+from .episodes import ASKING, LAYOUTS, TOKENS, Episodes, Turn, choose_layout
 
 TARGETS = 20  # tokens of a reply that are learnt at most
 KEPT = 16  # tokens of a turn whose predictions are kept as the backbone's own
@@ -22,7 +22,7 @@ class Slot(NamedTuple):
         spans: [B, 2]; where the user message ends, and where the reply begins after its header.
         positions: [B, TARGETS] where the prediction of a target is read, or None in a turn that asks nothing.
         targets: [B, TARGETS] token ids, -100 where there is none, or None in a turn that asks nothing.
-        kept: [B, KEPT] evenly spread over the turn, where predictions are to stay the backbone's; -1: nowhere.
+        kept: [B, KEPT] evenly spread over an ordinary turn, where predictions are to stay the backbone's; -1: nowhere.
         messages: [B, T] number of each token's message, or None in a turn, which has two.
     """
 
@@ -69,8 +69,11 @@ def encode_turn(chat, turn: Turn, limit: int) -> Encoded | None:
     """The turn cut to `limit` tokens, or None when its messages alone are too long.
 
     The targets are the reply and, when all of it fits, the token that ends it. Earlier exchanges of the pass must fit
-    whole.
+    whole. A bare text is cut, and has no targets.
     """
+    if turn.bare:
+        ids = (chat.start + chat.text(turn.user))[:limit]
+        return Encoded(ids, len(ids), len(ids), len(ids))
     asked = [i for user, reply in turn.before for i in chat.message("user", user) + chat.message("assistant", reply)]
     asked += chat.message("user", turn.user)
     first = len(asked) + len(chat.reply_header)
@@ -98,12 +101,15 @@ def encode_slot(chat, turns: list[Turn | None], kind: str) -> Slot:
         ids[row, : len(encoded.ids)] = torch.tensor(encoded.ids)
         valid[row, : len(encoded.ids)] = True
         spans[row] = torch.tensor((encoded.asked, encoded.first))
-        kept[row] = torch.arange(KEPT) * (len(encoded.ids) - 1) // KEPT
+        if turn.ordinary:
+            kept[row] = torch.arange(KEPT) * (len(encoded.ids) - 1) // KEPT
         if turn.learned:
             span = torch.arange(encoded.first, encoded.end)
             positions[row, : len(span)] = span - 1
             targets[row, : len(span)] = ids[row, encoded.first : encoded.end]
-    return Slot(ids, valid, spans, positions, targets) if kind == "A" else Slot(ids, valid, spans, None, None, kept)
+    if kind not in ASKING:
+        positions = targets = None
+    return Slot(ids, valid, spans, positions, targets, kept)
 
 
 class Batches(Dataset):

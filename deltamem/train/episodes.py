@@ -7,10 +7,11 @@ import random
 import re
 from dataclasses import dataclass, field
 
-from .facts import EVERYDAY, Fact, asked_again, corrected, make_fact
-from .frames import QUESTION_FRAMES, UNTOLD, casual, in_frame, joined, long_sentence
+from .facts import EVERYDAY, Fact, asked_again, corrected, make_fact, noted
+from .frames import UNTOLD, casual, in_frame, joined, long_sentence
 from .smalltalk import PROMPTS, REPLIES, SHORT_ANSWER, SmallTalk
-from .sources import Document
+from .sources import Document, blank
+from .wordings import QUESTION_FRAMES, spelled
 from .words import Values
 
 
@@ -18,7 +19,8 @@ from .words import Values
 class Turn:
     """One pass: a user message and its reply, after earlier exchanges of the same pass.
 
-    learned: the reply is a training target. whole: the reply ends here.
+    learned: the reply is a training target. whole: the reply ends here. ordinary: it tells and asks nothing that a
+    memory is for, so the backbone's predictions of it are to stay. bare: the user's text alone, outside of any message.
     """
 
     user: str
@@ -26,6 +28,8 @@ class Turn:
     learned: bool = False
     whole: bool = True
     before: tuple[tuple[str, str], ...] = ()
+    ordinary: bool = False
+    bare: bool = False
 
 
 @dataclass(frozen=True)
@@ -36,31 +40,38 @@ class Layout:
     batch: int
 
 
-# T tells something in a short message, L in a long one (or in several exchanges), P is a page of text, C is other talk,
-# A asks.
-TOKENS = {"T": 48, "A": 36, "L": 112, "C": 112, "P": 256}
+# T tells something in a short message, N in as few words as it takes, L in a long one (or in several exchanges), P is a
+# page of text, C is other talk, A asks, Q asks about a page.
+TOKENS = {"N": 24, "T": 48, "A": 36, "Q": 56, "L": 112, "C": 112, "P": 256}
+ASKING = "AQ"
 LAYOUTS = {
+    "note": Layout("NA", 192),
     "one": Layout("TA", 128),
     "two": Layout("TTAA", 64),
     "four": Layout("TTATTAA", 36),
     "long": Layout("TTTTATTTAA", 24),
     "dense": Layout("LAAA", 48),
     "talk": Layout("TTCCCCAA", 18),
-    "page": Layout("PAAA", 28),
+    "page": Layout("PQQQ", 26),
 }
 # (share of the training done, weights of the layouts): single facts first, then more and longer conversations.
 CURRICULUM = (
     (0.0, {"one": 1.0}),
     (0.12, {"one": 0.5, "two": 0.5}),
-    (0.3, {"one": 0.12, "two": 0.2, "four": 0.2, "long": 0.1, "dense": 0.2, "talk": 0.1, "page": 0.08}),
+    (0.3, {"one": 0.15, "two": 0.22, "four": 0.21, "long": 0.1, "dense": 0.12, "talk": 0.08, "page": 0.12}),
+)
+# A memory of whole messages sees their means: the value must stand out at first. A page holds many messages.
+BY_MESSAGE = (
+    (0.0, {"note": 1.0}),
+    (0.4, {"note": 0.5, "one": 0.5}),
+    (0.65, {"note": 0.3, "one": 0.3, "two": 0.2, "four": 0.05, "long": 0.05, "dense": 0.05, "talk": 0.05}),
 )
 
 
 def choose_layout(rng: random.Random, progress: float, by_message: bool = False) -> str:
     """A layout by the curriculum's weights. `progress`: share of the training done, 0 to 1."""
-    weights = [stage for start, stage in CURRICULUM if progress >= start][-1]
-    if by_message:  # a page holds many messages
-        weights = {name: weight for name, weight in weights.items() if name != "page"}
+    stages = BY_MESSAGE if by_message else CURRICULUM
+    weights = [stage for start, stage in stages if progress >= start][-1]
     return rng.choices(list(weights), list(weights.values()))[0]
 
 
@@ -109,7 +120,8 @@ class Episodes:
         told = Told()
         if self.dialogues and layout.slots.count("T") >= 4 and rng.random() < 0.25:
             return self._dialogue(rng, layout, told)
-        makers = {"T": self._short, "L": self._long, "P": self._page, "C": self._other, "A": self._ask}
+        makers = {"T": self._short, "N": self._note, "L": self._long, "P": self._page, "C": self._other}
+        makers |= dict.fromkeys(ASKING, self._ask)
         tells = [i for i, slot in enumerate(layout.slots) if slot == "T"]
         most = min(len(tells), self.most_facts)
         count = most if rng.random() < 0.5 else rng.randint(min(1, most), most)
@@ -122,16 +134,18 @@ class Episodes:
     # What is told
 
     def _fact(self, rng: random.Random, told: Told, about=None) -> Fact:
-        """A new fact."""
-        families = EVERYDAY
-        if told.facts and rng.random() < self.similar:
-            families = (rng.choice(list(told.facts.values())).family,)
-        values = {fact.value.lower() for fact in told.facts.values()}
+        """A new fact; now and then like an earlier one, or about the same person."""
+        earlier = list(told.facts.values())
+        like = rng.choice(earlier) if earlier and rng.random() < self.similar else None
+        if earlier and about is None and rng.random() < 0.2:
+            slots = dict(rng.choice(earlier).slots)
+            about = (slots["s"], slots["S"]) if slots["s"] else None
+        values = {fact.value.lower() for fact in earlier}
         for _ in range(20):
-            fact = make_fact(rng, self.values, "train", taken=told.facts, families=families, about=about)
+            fact = make_fact(rng, self.values, "train", taken=told.facts, families=EVERYDAY, about=about, like=like)
             if fact.value.lower() not in values:
                 break
-            families = EVERYDAY
+            like = None
         return told.add(fact)
 
     def _statement(self, rng: random.Random, told: Told, about=None) -> str:
@@ -152,6 +166,9 @@ class Episodes:
         text = long_sentence(rng, statement) if rng.random() < 0.15 else self.talk.wrap(rng, statement)
         return Turn(casual(rng, text), self._reply(rng, told))
 
+    def _note(self, rng: random.Random, told: Told) -> Turn:
+        return Turn(noted(rng, self._fact(rng, told)), rng.choice(REPLIES))
+
     def _long(self, rng: random.Random, told: Told) -> Turn:
         draw = rng.random()
         if draw < 0.5:
@@ -167,26 +184,31 @@ class Episodes:
         return self._other(rng, told)
 
     def _other(self, rng: random.Random, told: Told) -> Turn:
-        """About a hundred tokens of talk that tell nothing."""
-        if rng.random() < 0.6 and not self.by_message:
+        """About a hundred tokens of talk or text that tell nothing."""
+        if rng.random() < 0.4 and not self.by_message:
             before = tuple(rng.choice(self.talk.exchanges) for _ in range(2))
-            return Turn(*rng.choice(self.talk.exchanges), before=before)
-        if rng.random() < 0.3 and self.passages:
+            return Turn(*rng.choice(self.talk.exchanges), before=before, ordinary=True)
+        if rng.random() < 0.5 and self.passages:
             words = rng.choice(self.passages).exchanges[0][0].split()
-            return Turn(" ".join(words[: rng.randint(30, 60)]), rng.choice(REPLIES))
-        return Turn(" ".join(rng.choices(self.talk.lines, k=rng.randint(4, 7))), rng.choice(REPLIES))
+            if rng.random() < 0.3:
+                return Turn(" ".join(words), "", ordinary=True, bare=True)
+            return Turn(" ".join(words[: rng.randint(30, 60)]), rng.choice(REPLIES), ordinary=True)
+        return Turn(" ".join(rng.choices(self.talk.lines, k=rng.randint(4, 7))), rng.choice(REPLIES), ordinary=True)
 
     def _page(self, rng: random.Random, told: Told) -> Turn:
         draw = rng.random()
-        if draw < 0.3 and self.dialogues:
+        if draw < 0.1 and self.passages:
+            return Turn(rng.choice(self.passages).exchanges[0][0], "", ordinary=True, bare=True)
+        if draw < 0.2 and self.dialogues:
             document = rng.choice(self.dialogues)
             told.documents += document.questions
             return Turn(*document.exchanges[-1], before=document.exchanges[:-1])
-        if draw < 0.6 and self.passages:
+        if draw < 0.75 and self.passages:
             document = rng.choice(self.passages)
-            told.documents += document.questions
-            return Turn(document.exchanges[0][0], rng.choice(REPLIES))
-        if draw < 0.8:
+            text = document.exchanges[0][0]
+            told.documents += [*document.questions, *filter(None, (blank(rng, text) for _ in range(2)))]
+            return Turn(text, rng.choice(REPLIES), ordinary=True)
+        if draw < 0.88:
             text = " ".join(self._several(rng, told, rng.randint(2, 4), third=True) for _ in range(2))
             return Turn(text, rng.choice(REPLIES))
         before = tuple(self._exchange(rng, told) for _ in range(rng.randint(3, 5)))
@@ -213,15 +235,15 @@ class Episodes:
         return rng.choice(self.talk.exchanges)[1] if draw < 0.4 else rng.choice(REPLIES)
 
     def _chat(self, rng: random.Random) -> Turn:
-        return Turn(*rng.choice(self.talk.exchanges))
+        return Turn(*rng.choice(self.talk.exchanges), ordinary=True)
 
     def _dialogue(self, rng: random.Random, layout: Layout, told: Told) -> list[Turn | None]:
         """A real dialogue, one exchange a turn, and questions about what was said so far."""
         document = rng.choice(self.dialogues)
         exchanges, said, turns = iter(document.exchanges), "", []
         for slot in layout.slots:
-            exchange = next(exchanges, None) if slot != "A" else None
-            if slot == "A":
+            exchange = next(exchanges, None) if slot not in ASKING else None
+            if slot in ASKING:
                 told.documents = [pair for pair in document.questions if pair[1].lower() in said.lower()]
                 turns.append(self._ask(rng, told))
                 continue
@@ -235,7 +257,7 @@ class Episodes:
         draw = rng.random()
         if draw < 0.14 and self.ordinary:
             prompt, reply = rng.choice(self.ordinary)
-            return Turn(prompt, reply, learned=True, whole=False)
+            return Turn(prompt, reply, learned=True, whole=False, ordinary=True)
         if draw < 0.22 or not (told.facts or told.documents):
             return Turn(casual(rng, self._unknown(rng, told)), UNTOLD, learned=True)
         if draw < 0.25 and len(told.facts) < self.most_facts:
@@ -244,7 +266,7 @@ class Episodes:
         if told.documents and (not told.facts or rng.random() < 0.7):
             wordings, answer = rng.choice(told.documents)
             question = rng.choice(wordings)
-            question = in_frame(rng.choice(QUESTION_FRAMES), question) if rng.random() < 0.2 else question
+            question = in_frame(spelled(rng, rng.choice(QUESTION_FRAMES)), question) if rng.random() < 0.2 else question
             suffix = rng.choice(SHORT_ANSWER) if rng.random() < 0.3 else ""
             return Turn(question + suffix, " " + answer, learned=True)
         key = told.waiting.pop(rng.randrange(len(told.waiting))) if told.waiting else rng.choice(list(told.facts))
@@ -258,14 +280,12 @@ class Episodes:
 
     def _unknown(self, rng: random.Random, told: Told) -> str:
         """A question about something that was not told, often of a kind that was."""
-        families = EVERYDAY
-        if told.facts and rng.random() < 0.5:
-            families = (rng.choice(list(told.facts.values())).family,)
+        like = rng.choice(list(told.facts.values())) if told.facts and rng.random() < 0.5 else None
         for _ in range(20):
-            fact = make_fact(rng, self.values, "train", taken=told.facts, families=families)
+            fact = make_fact(rng, self.values, "train", taken=told.facts, families=EVERYDAY, like=like)
             if {"{k}", "{p}", "{s}", "{o}"} & set(re.findall("{.}", fact.family.asked[0])) or not told.facts:
                 break
-            families = EVERYDAY
+            like = None
         return fact.question
 
 

@@ -8,9 +8,10 @@ import random
 import re
 from dataclasses import dataclass, field, replace
 
-from .frames import CORRECTIONS, CORRECTIONS_TEST, QUESTION_FRAMES, SOUGHT_FRAMES, capital, in_frame
+from .frames import CORRECTIONS, CORRECTIONS_TEST, capital, in_frame
 from .keys import CODES, EVENTS, LIKED, NAMED, OBJECTS, OWNED, PEOPLE, ROLES
 from .more_facts import HELD_OUT, TRAINED
+from .wordings import FAMILY_WORDINGS, QUESTION_FRAMES, SOUGHT_FRAMES, TOLD_FRAMES, spelled
 from .words import KINDS, Values, is_test_value
 
 
@@ -266,10 +267,20 @@ FAMILIES = (
 )  # fmt: skip
 
 
+def _parts(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(" | "))
+
+
+FAMILIES = tuple(
+    replace(family, told=family.told + _parts(told), asked=family.asked + _parts(asked))
+    for family, (told, asked) in zip(FAMILIES, FAMILY_WORDINGS, strict=True)
+)
+
+
 def _compact(rows) -> tuple[Family, ...]:
     families = []
     for kinds, weight, keys, told, asked, sought, answer, *attribute in rows:
-        told, asked, sought = (tuple(part.strip() for part in text.split(" | ")) for text in (told, asked, sought))
+        told, asked, sought = map(_parts, (told, asked, sought))
         families.append(Family(tuple(kinds), keys, told, told, asked, asked, sought, answer, weight, *attribute))
     return tuple(families)
 
@@ -286,22 +297,29 @@ def make_fact(
     taken=(),
     families: tuple[Family, ...] = FAMILIES,
     about: tuple[str, str] | None = None,
+    like: Fact | None = None,
 ) -> Fact:
     """A random fact of `families` whose value is of `values` and whose wordings are those of `split`.
 
     kind: of the value. taken: keys already used in the conversation. about: whose facts, as told and as answered.
+    like: an earlier fact, of whose family this is to be; where the family says whose, half the time of its key too.
     """
+    key = None
+    if like:
+        families = (like.family,)
+        if set(re.findall("{[opsS]}", like.family.answer.replace("{y}", "{o}"))) and rng.random() < 0.5:
+            key = dict(like.slots)["k"]
     weights = [family.weight for family in families]
     tries = 0
     while True:
         family = rng.choices(families, weights)[0]
         tries += 1
         if tries > 50:  # every key of a small family is taken
-            families, weights = EVERYDAY, [family.weight for family in EVERYDAY]
+            families, weights, key = EVERYDAY, [family.weight for family in EVERYDAY], None
         if kind is not None and kind not in family.kinds:
             continue
-        key = rng.choice(family.keys) if family.keys else rng.choice(values.words)
-        slots = {"k": key, "p": rng.choice(values.capitals)} | _owners(rng, values, family, about)
+        slots = {"k": key or rng.choice(family.keys or values.words), "p": rng.choice(values.capitals)}
+        slots |= _owners(rng, values, family, about)
         fact = worded(rng, family, slots, _value(rng, values, family, kind), split)
         if fact and fact.key not in taken:
             return fact
@@ -333,14 +351,13 @@ def worded(rng: random.Random, family: Family, slots: dict[str, str], value: str
     if any(value.lower() in slot.lower().split() for slot in slots.values()) or value.lower() in family.answer.lower():
         return None
     slots = slots | {"v": value}
-    told, asked = (family.told_test, family.asked_test) if split == "test" else (family.told, None)
-    question = rng.choice(asked) if asked else _question(rng, family)
+    question = rng.choice(family.asked_test) if split == "test" else _question(rng, family)
     name = " ".join(slots[part] for part in "ops" if f"{{{part}}}" in family.answer.replace("{y}", "{o}").lower())
     key = f"{name} {slots['k']} {family.attribute}".removeprefix("my ").strip()
     return Fact(
         key=key,
         value=value,
-        statement=capital(rng.choice(told).format(**slots)),
+        statement=capital(_statement(rng, family, split).format(**slots)),
         question=capital(question.format(**slots)),
         answer=capital(family.answer.format(**slots)),
         family=family,
@@ -363,10 +380,25 @@ def asked_again(rng: random.Random, fact: Fact) -> str:
     return capital(_question(rng, fact.family).format(**dict(fact.slots)))
 
 
+def noted(rng: random.Random, fact: Fact) -> str:
+    """The fact as shortly as it can be told: "The door code: gisk."."""
+    sought = rng.choice(fact.family.sought).format(**dict(fact.slots))
+    return capital(f"{sought}{rng.choice((': ', ' = ', ' - ', ' is '))}{fact.value}.")
+
+
+def _statement(rng: random.Random, family: Family, split: str) -> str:
+    """A statement of the family: one of its own or, in training, now and then one built around what is sought."""
+    if split == "test":
+        return rng.choice(family.told_test)
+    if rng.random() < 0.25:
+        return spelled(rng, rng.choice(TOLD_FRAMES)).replace("{z}", rng.choice(family.sought))
+    return rng.choice(family.told)
+
+
 def _question(rng: random.Random, family: Family) -> str:
     """A training question of the family: plain, led up to, or built around what is sought."""
     draw = rng.random()
     if draw < 0.4:
-        return rng.choice(SOUGHT_FRAMES).replace("{z}", rng.choice(family.sought))
+        return spelled(rng, rng.choice(SOUGHT_FRAMES)).replace("{z}", rng.choice(family.sought))
     question = rng.choice(family.asked)
-    return question if draw < 0.75 else in_frame(rng.choice(QUESTION_FRAMES), question)
+    return question if draw < 0.75 else in_frame(spelled(rng, rng.choice(QUESTION_FRAMES)), question)

@@ -1,33 +1,10 @@
-"""What surrounds facts and questions: lead-ins, long sentences, corrections, and answers to what was never told.
+"""What surrounds facts: long sentences, corrections, and answers to what was never told.
 
-Slots: {q} a question, {z} what is sought, {t} a statement, {old} the value before a correction.
+Slots: {q} a question, {t} a statement, {old} the value before a correction.
 """
 
 import random
 import re
-
-QUESTION_FRAMES = (
-    "Quick question: {q}", "Hey, {q}", "So, {q}", "Now, {q}", "One question: {q}", "Please answer: {q}", "Thanks. {q}",
-    "Let me test you: {q}", "Okay, and {q}", "{q} Please tell me.", "{q} I can't remember.", "Wait, {q}", "And {q}",
-    "{q} Think about what I told you.", "I have a question. {q}", "Hmm, {q}", "Sorry, {q}", "{q} Thanks!",
-    "From what I told you: {q}", "Earlier I told you something. {q}", "{q} You should know this.", "By the way, {q}",
-    "Just checking: {q}", "Let's see what you remember. {q}", "My next question: {q}", "Going back a bit, {q}",
-    "Alright. {q}", "{q} I told you before.", "Do you know this one? {q}", "Great! {q}", "Tell me, {q}", "Well, {q}",
-    "I wonder, {q}", "Could you answer this? {q}", "According to what I said, {q}", "Last question: {q}", "Okay. {q}",
-)  # fmt: skip
-SOUGHT_FRAMES = (
-    "Tell me {z}.", "Please tell me {z}.", "Do you remember {z}?", "Do you know {z}?", "Can you tell me {z}?",
-    "Could you tell me {z}?", "I need to know {z}.", "I forgot {z}.", "Repeat {z}, please.", "Let me know {z}.",
-    "I would like to know {z}.", "Look up {z}.", "Have I told you {z}?", "Would you tell me {z}?", "Say {z} again.",
-    "I want to hear {z}.", "Do you still know {z}?", "Did I mention {z}?", "Help me, I forgot {z}.", "Try to say {z}.",
-    "Please repeat {z}.", "I cannot remember {z}.", "Find {z}.", "Answer this: {z}?", "You know {z}, right?",
-    "Please state {z}.", "I'm looking for {z}.", "Check {z} for me.", "Show me {z}.", "Write {z}.", "{z}?",
-    "{z}, please.", "Any idea about {z}?", "What about {z}?", "Give me {z}.", "I was wondering about {z}.",
-    "Do you have {z}?", "Are you able to tell me {z}?", "Now I need {z}.", "I'd like to hear {z} once more.",
-    "Do you happen to know {z}?", "What did I say about {z}?", "Which one was it, {z}?", "Name {z}.",
-    "It slipped my mind: {z}?", "You surely remember {z}.", "I told you {z}, didn't I?", "Mind telling me {z}?",
-    "Be so kind and tell me {z}.", "My question is about {z}.", "Bring up {z}.", "Let's talk about {z}.",
-)  # fmt: skip
 
 CORRECTIONS = (
     "Actually, {t}", "Correction: {t}", "Sorry, I was wrong. {t}", "Update: {t}", "I have to correct myself: {t}",

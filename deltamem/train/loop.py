@@ -141,12 +141,13 @@ class Trainer:
                 saving = last or self.step % self.settings.checkpoint_every == 0
                 if saving or self.step % report_every == 0:
                     loss, now = self._mean(losses), time.perf_counter()
+                    seen = self.accelerator.reduce(torch.tensor(float(tokens), device=self.rate.device), "sum").item()
                     entry = {
                         "step": self.step,
                         "loss": round(loss, 4),
                         "rate": learning_rate(self.settings, progress),
                         "seconds": round(now - began, 1),
-                        "tokens_s": round(tokens / (now - marked)),
+                        "tokens_s": round(seen / (now - marked)),  # of all processes
                     }
                     if self.sample and sample_every and self.step % sample_every == 0 and main:
                         entry |= self.sample()

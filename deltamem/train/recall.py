@@ -27,6 +27,7 @@ from .batches import Slot
 from .checkpoint import TrainingError
 from .layers import trained
 from .replies import greedy_replies
+from .sources import article_titles
 from .step import causal_attention, turn_plan
 from .suites import DATA_SUITES, SUITES, Case, dialogue_cases, make_cases, passage_cases
 from .words import Values, vocabulary_pieces, vocabulary_words
@@ -153,12 +154,13 @@ def sample(model, adapter, count: int) -> dict:
     return found
 
 
-def all_cases(model, count: int, seed: int, dialogues: Path | None = None, passages: Path | None = None):
-    """(suite name, its cases) one after another."""
+def all_cases(model, count: int, seed: int, dialogues: Path | None = None, passages: Path | None = None, seen=None):
+    """(suite name, its cases) one after another; seen: a SQuAD file whose articles are left out of `passages`."""
     real = {}  # read first: a file may be missing
-    for name, read, path in zip(DATA_SUITES, (dialogue_cases, passage_cases), (dialogues, passages), strict=True):
-        if path is not None:
-            real[name] = read(path, count, seed)
+    if dialogues:
+        real[DATA_SUITES[0]] = dialogue_cases(dialogues, count, seed)
+    if passages:
+        real[DATA_SUITES[1]] = passage_cases(passages, count, seed, article_titles(seen))
     values = Values(vocabulary_words(model.tokenizer), "test", vocabulary_pieces(model.tokenizer))
     for name, suite in SUITES.items():
         yield name, make_cases(suite, values, count, seed, model.chat)
@@ -200,6 +202,7 @@ def main(argv=None) -> int:
     parser.add_argument("--dtype", help="float32, bfloat16 or float16; default as everywhere: float32 on a CPU")
     parser.add_argument("--dialogues", type=Path, help="test split of Schema-Guided Dialogue: its folder or a file")
     parser.add_argument("--passages", type=Path, help="passages with questions in SQuAD's form, as XQuAD's")
+    parser.add_argument("--trained-on", type=Path, help="SQuAD file whose articles are left out of --passages")
     parser.add_argument("--suites", nargs="+", help="only suites whose name contains one of these texts")
     parser.add_argument("--no-base", action="store_true", help="leave the base model's columns out")
     parser.add_argument("--controls", action="store_true", help="also with a zero state and another dialogue's state")
@@ -210,7 +213,8 @@ def main(argv=None) -> int:
         model, adapters = read_models(options.model, options.adapter, options.dtype)
         columns = columns_of(adapters, not options.no_base, options.controls)
         began = time.perf_counter()
-        for name, cases in all_cases(model, options.cases, options.seed, options.dialogues, options.passages):
+        real = options.dialogues, options.passages, options.trained_on
+        for name, cases in all_cases(model, options.cases, options.seed, *real):
             if options.suites and not any(text in name for text in options.suites):
                 continue
             results = measure(model, columns, cases, options.batch)

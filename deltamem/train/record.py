@@ -69,10 +69,12 @@ def draw_curves(entries: list[dict], path: Path) -> None:
 
 
 def _sha256(path: Path) -> str:
+    """Of a file, or of the data files of a folder one after another."""
     digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
+    for one in sorted(path.glob("*.json*")) if path.is_dir() else [path]:
+        with one.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
     return digest.hexdigest()
 
 

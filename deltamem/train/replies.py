@@ -22,7 +22,7 @@ def greedy_replies(
     return [chat.decode(answer.ids) for answer in answers]
 
 
-def ordinary_pairs(backbone, chat, prompts: list[str], batch: int = 64) -> list[tuple[str, str]]:
+def ordinary_pairs(backbone, chat, prompts: list[str], batch: int = 256) -> list[tuple[str, str]]:
     """(prompt, the backbone's own reply) for every prompt: what it should go on answering."""
     pairs = []
     for start in tqdm(range(0, len(prompts), batch), desc="ordinary answers, to be rehearsed", leave=False):

@@ -40,6 +40,17 @@ PROMPTS = (
     "How does {w} work?", "Where does {w} come from?", "Who invented {w}?", "What is {w} used for?",
     "What does the word {w} mean?", "Is {w} dangerous?", "When was {w} discovered?", "Which country is known for {w}?",
     "How many kinds of {w} are there?", "Who was {w}?", "Why do people like {w}?", "Is {w} an animal?",
+    "How far away is the Moon?", "Who was Albert Einstein?", "What is the tallest mountain on Earth?", "Name a river.",
+    "Which language is spoken in Mexico?", "On which continent is Norway?", "Who painted The Starry Night?",
+    "What is {w} + {w}?", "What do cows eat?", "What is water made of?", "How many hours are in a day?",
+    "What comes after winter?", "Who wrote Hamlet?", "What is the currency of Japan?",
+    "What is the boiling point of water?", "What is a group of {w} called?", "What color is {w}?",
+    "Who discovered gravity?", "Which is bigger, {w} or {w}?", "What is the opposite of {w}?", "Spell {w}.",
+    "Translate {w}.", "Write a story about {w}.", "Make a list of five words like {w}.", "Use {w} in a sentence.",
+    "What rhymes with {w}?", "Summarize {w} in one line.", "What is the history of {w}?", "Give me an example of {w}.",
+    "Compare {w} and {w}.", "What should I know about {w}?", "Why is {w} important?",
+    "What is the difference between {w} and {w}?", "How can I sleep better?", "What should I cook tonight?",
+    "What is two plus two?", "Write a haiku.", "Thank you!",
 )  # fmt: skip
 SHORT_ANSWER = (" Answer with the value only.", " Just the answer, please.", " One word is enough.", " Be brief.",
                 " Reply with the answer only.", " Short answer, please.")  # fmt: skip

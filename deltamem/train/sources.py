@@ -7,6 +7,7 @@ google-deepmind/xquad (xquad.en.json is in SQuAD's form).
 
 import gzip
 import json
+import random
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,25 +106,49 @@ def read_json(path: Path):
             raise TrainingError(f"{path} is not JSON ({error}).") from error
 
 
-def read_passages(path: str | Path, most_words: int = 170) -> list[Document]:
-    """Passages with questions whose answer stands in them, from QASPER or SQuAD. Raises TrainingError."""
+def blank(rng: random.Random, text: str) -> tuple[tuple[str, ...], str] | None:
+    """A question for a name or number that stands in a sentence of the text, as (its one wording, answer), or None."""
+    sentence = rng.choice(re.split(r"(?<=[.!?]) ", text))
+    found = list(re.finditer(r"(?<=\w )(\d[\d.,]*\d|[A-Z][\w-]+( [A-Z][\w-]+){0,2})(?= \w)", sentence))
+    if not found:
+        return None
+    place = rng.choice(found)
+    before, after = sentence[: place.start()].split(), sentence[place.end() :].split()
+    return (f"Fill in the gap: {' '.join(before[-9:])} ___ {' '.join(after[:5])}",), place[0]
+
+
+def article_titles(path: str | Path | None) -> frozenset[str]:
+    """Titles of a file in SQuAD's form; none for None. Raises TrainingError."""
+    if path is None:
+        return frozenset()
+    data = read_json(Path(path))
+    return named(Path(path), "data", lambda: frozenset(article["title"] for article in data["data"]))
+
+
+def read_passages(path: str | Path, most_words: int = 170, without: frozenset[str] = frozenset()) -> list[Document]:
+    """Passages with questions whose answer stands in them, from QASPER or SQuAD. Raises TrainingError.
+
+    path: a file, or a folder of them. without: titles of SQuAD's articles to leave out.
+    """
     path = Path(path)
-    data = read_json(path)
-    if "data" in data:
-        documents = [
-            document
-            for number, article in enumerate(data["data"], 1)
-            for document in named(path, f"article {number}", lambda article=article: _squad(article, most_words))
-        ]
-    else:
-        documents = [
-            document
-            for key, paper in data.items()
-            for document in named(path, f"paper {key}", lambda paper=paper: _qasper(paper, most_words))
-        ]
+    files = sorted(path.glob("*.json*")) if path.is_dir() else [path]
+    documents = [document for file in files for document in _passages(file, most_words, without)]
     if not documents:
         raise TrainingError(f"{path} holds no passage with a question that its text answers.")
     return documents
+
+
+def _passages(path: Path, most_words: int, without: frozenset[str]) -> list[Document]:
+    data = read_json(path)
+    if "data" not in data:
+        rows = [(f"paper {key}", lambda paper=paper: _qasper(paper, most_words)) for key, paper in data.items()]
+    else:
+        articles = [article for article in data["data"] if not without or article.get("title") not in without]
+        rows = [
+            (f"article {number}", lambda article=article: _squad(article, most_words))
+            for number, article in enumerate(articles, 1)
+        ]
+    return [document for row, make in rows for document in named(path, row, make)]
 
 
 def _squad(article: dict, most_words: int) -> list[Document]:

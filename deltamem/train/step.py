@@ -68,9 +68,10 @@ def turn_plan(slot: Slot, by_message: bool) -> Plan:
 class ChatStep(nn.Module):
     """Mean cross-entropy of the learnt reply tokens of a batch of conversations, and what keeps ordinary language.
 
-    keep: weight of the mean divergence KL(backbone ‖ with memory) of next-token predictions in the last turn that asks
-    nothing; without it the steering of ordinary text is nobody's business, and fluency is lost. The adapter is the only
-    registered part: what is trained, and what processes keep equal among them.
+    keep: weight of the mean divergence KL(backbone ‖ with memory) of next-token predictions in ordinary turns, in the
+    last place that tells and the last that asks; without it the steering of ordinary text is nobody's business, and
+    fluency is lost. Turns that tell a fact are left alone: what they write depends on how they are steered. The adapter
+    is the only registered part: what is trained, and what processes keep equal among them.
     """
 
     fixed_shapes = True
@@ -94,19 +95,24 @@ class ChatStep(nn.Module):
     def _loss(self, backbone, slots: list[Slot]) -> Tensor:
         by_message = self.adapter.config.memory_write_granularity != "token"
         binding = Binding(self.adapter)
-        asking, kept = [], None
-        last = max((i for i, slot in enumerate(slots) if slot.kept is not None), default=None) if self.keep else None
+        asking, kept = [], []
+        last = {slot.targets is None: i for i, slot in enumerate(slots) if slot.kept is not None} if self.keep else {}
         for i, slot in enumerate(slots):
             binding.plan = turn_plan(slot, by_message)
             with causal_attention(backbone), bind(backbone, binding):
                 hidden = last_hidden(backbone, slot)
             if slot.targets is not None:
                 asking.append(reply_loss(backbone, hidden, slot))
-            if i == last:
-                kept = divergence(backbone, hidden, slot)
-        total, count = (sum(part) for part in zip(*asking, strict=True))
-        loss = total / count
-        return loss if kept is None else loss + self.keep * kept
+            if i in last.values():
+                kept.append(divergence(backbone, hidden, slot))
+        loss = _mean(asking)
+        return loss + self.keep * _mean(kept) if kept else loss
+
+
+def _mean(parts: list[tuple[Tensor, Tensor]]) -> Tensor:
+    """Of (sum, number) pairs."""
+    total, count = (sum(part) for part in zip(*parts, strict=True))
+    return total / count.clamp_min(1)
 
 
 def last_hidden(backbone, slot: Slot) -> Tensor:
@@ -127,12 +133,12 @@ def reply_loss(backbone, hidden: Tensor, slot: Slot) -> tuple[Tensor, Tensor]:
     return loss, (slot.targets >= 0).sum()
 
 
-def divergence(backbone, hidden: Tensor, slot: Slot) -> Tensor:
-    """Mean KL(backbone ‖ this pass), in nats, of the predictions at slot.kept; hidden: [B, T, hidden] of the pass."""
+def divergence(backbone, hidden: Tensor, slot: Slot) -> tuple[Tensor, Tensor]:
+    """(summed KL(backbone ‖ this pass), in nats, number) of the predictions at slot.kept; hidden: [B, T, hidden]."""
     positions = slot.kept.clamp_min(0)
     with torch.no_grad(), causal_attention(backbone):
         wanted = predictions(backbone, last_hidden(backbone, slot), positions).log_softmax(-1)
     given = predictions(backbone, hidden, positions).log_softmax(-1)
     each = F.kl_div(given, wanted, reduction="none", log_target=True).sum(-1)
     there = slot.kept >= 0
-    return (each * there).sum() / there.sum().clamp_min(1)
+    return (each * there).sum(), there.sum()

@@ -135,9 +135,9 @@ def dialogue_cases(path: str | Path, count: int, seed: int) -> list[Case]:
     return _document_cases(read_dialogues(path, test=True), count, seed)
 
 
-def passage_cases(path: str | Path, count: int, seed: int) -> list[Case]:
-    """Questions about passages told in one message."""
-    return _document_cases(read_passages(path), count, seed)
+def passage_cases(path: str | Path, count: int, seed: int, without: frozenset[str] = frozenset()) -> list[Case]:
+    """Questions about passages told in one message; without: titles of articles to leave out."""
+    return _document_cases(read_passages(path, without=without), count, seed)
 
 
 def _document_cases(documents: list[Document], count: int, seed: int) -> list[Case]:

@@ -5,8 +5,8 @@ import random
 import pytest
 import torch
 
-from deltamem.train.batches import TARGETS, Batches, encode_turn
-from deltamem.train.episodes import CURRICULUM, LAYOUTS, Turn, choose_layout
+from deltamem.train.batches import TARGETS, Batches, encode_slot, encode_turn
+from deltamem.train.episodes import BY_MESSAGE, CURRICULUM, LAYOUTS, Turn, choose_layout
 
 
 def test_targets_are_the_reply_and_its_end(tiny):
@@ -72,21 +72,19 @@ def test_processes_share_a_batch_without_overlap(batches):
     assert [row.tolist() for pair in zip(*halves, strict=False) for row in pair] == whole[: 2 * len(halves[1])].tolist()
 
 
-@pytest.mark.parametrize("by_message", [False, True])
-def test_single_facts_come_first_and_all_layouts_later(by_message):
+@pytest.mark.parametrize("by_message,first,stages", [(False, "one", CURRICULUM), (True, "note", BY_MESSAGE)])
+def test_single_facts_come_first_and_more_later(by_message, first, stages):
     rng = random.Random(0)
-    assert {choose_layout(rng, 0.05, by_message) for _ in range(50)} == {"one"}
-    assert set(CURRICULUM[-1][1]) == set(LAYOUTS)
-    expected = set(LAYOUTS) - ({"page"} if by_message else set())
-    assert {choose_layout(rng, 0.9, by_message) for _ in range(400)} == expected
+    assert {choose_layout(rng, 0.05, by_message) for _ in range(50)} == {first}
+    assert {choose_layout(rng, 0.9, by_message) for _ in range(600)} == set(stages[-1][1])
+    assert set(LAYOUTS) == set(CURRICULUM[-1][1]) | set(BY_MESSAGE[-1][1])
 
 
-def test_places_to_keep_lie_in_the_turn(batches):
-    _, slots = batches[0]
-    for slot in slots:
-        if slot.kept is None:
-            assert slot.targets is not None
-            continue
-        there = slot.valid.any(dim=1)
-        assert (slot.kept[~there] == -1).all() and (slot.kept[there] >= 0).all()
-        assert slot.valid.gather(1, slot.kept.clamp_min(0))[there].all()
+def test_ordinary_turns_are_kept_and_no_others(tiny, short_turns):
+    plain, told = Turn("Hello there, how are you?", "Fine.", ordinary=True), Turn("My dog is Rex.", "Okay.")
+    bare = Turn("Text alone goes on and on.", "", ordinary=True, bare=True)
+    slot = encode_slot(tiny.chat, [plain, told, None, bare], "T")
+    there = (slot.kept >= 0).all(dim=1)
+    assert there.tolist() == [True, False, False, True] and (slot.kept[~there] == -1).all()
+    assert slot.valid.gather(1, slot.kept.clamp_min(0))[there].all()
+    assert slot.ids[3, : slot.valid[3].sum()].tolist() == tiny.chat.start + tiny.chat.text(bare.user)

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from deltamem.train.episodes import LAYOUTS, Episodes, Told
+from deltamem.train.episodes import ASKING, LAYOUTS, Episodes, Told
 from deltamem.train.facts import EVERYDAY, corrected, make_fact
 from deltamem.train.frames import CORRECTIONS_TEST, UNTOLD, in_frame, joined, long_sentence
 from deltamem.train.smalltalk import SmallTalk
@@ -40,7 +40,7 @@ def test_what_is_answered_was_said_before(episodes, name):
         for turn, kind in zip(turns, LAYOUTS[name].slots, strict=True):
             if turn is None:
                 continue
-            if kind == "A" and turn.learned and turn.whole and turn.reply != UNTOLD:
+            if kind in ASKING and turn.learned and turn.whole and turn.reply != UNTOLD:
                 value = turn.reply.rstrip(".").split()[-1].lower()
                 assert value in (told + turn.user).lower() or turn.user in told or "Okay" in turn.reply or told
             told += " " + said(turn)
@@ -89,6 +89,20 @@ def test_message_memories_get_one_exchange_a_pass():
         for name in ("dense", "talk"):
             turns = episodes.make(random.Random(seed), LAYOUTS[name])
             assert all(turn is None or not turn.before for turn in turns)
+
+
+def test_ordinary_turns_tell_no_fact(episodes):
+    found = 0
+    for seed in range(80):
+        for name in LAYOUTS:
+            rng, told = random.Random(seed), Told()
+            chat, other = episodes._chat(rng), episodes._other(rng, told)
+            assert chat.ordinary and other.ordinary and not told.facts
+            turns = [turn for turn in episodes.make(rng, LAYOUTS[name]) if turn]
+            found += sum(turn.ordinary for turn in turns)
+            assert all(turn.ordinary for turn in turns if turn.bare)
+            assert all(not turn.ordinary for turn in turns if turn.learned and turn.whole)
+    assert found > 100
 
 
 def test_the_same_seed_makes_the_same_conversation(episodes):

@@ -1,10 +1,12 @@
 """Generated facts: seeded, answerable, and split so that nothing of the test is seen in training."""
 
 import random
+import re
 
 import pytest
 
-from deltamem.train.facts import FAMILIES, SOUGHT_FRAMES, make_fact
+from deltamem.train.facts import EVERYDAY, FAMILIES, asked_again, make_fact, noted
+from deltamem.train.wordings import SOUGHT_FRAMES, spelled
 from deltamem.train.words import Values, invented_name, is_test_value
 
 WORDS = [f"{a}{b}{c}" for a in "bdfg" for b in "aeiou" for c in ("ter", "lon", "mid", "sk", "rn")]
@@ -23,11 +25,36 @@ def test_values_stay_in_their_split(kind):
 
 
 def test_no_wording_belongs_to_both_splits():
+    rng = random.Random(0)
     for family in FAMILIES:
         assert not set(family.told) & set(family.told_test)
         assert not set(family.asked) & set(family.asked_test)
-        led_up = {frame.replace("{s}", sought) for frame in SOUGHT_FRAMES for sought in family.sought}
+        led_up = {spelled(rng, frame).replace("{z}", z) for frame in SOUGHT_FRAMES for z in family.sought}
         assert not led_up & set(family.asked_test)
+
+
+def test_training_asks_in_no_word_of_the_test():
+    rng, values = random.Random(4), Values(WORDS, "train")
+    for _ in range(2000):
+        fact = make_fact(rng, values, "train", families=EVERYDAY)
+        assert not re.search(r"recall|remind", (fact.statement + asked_again(rng, fact)).lower())
+
+
+def test_a_choice_in_a_frame_is_spelled_out():
+    rng = random.Random(0)
+    assert {spelled(rng, "(a|b) {z}(!|)") for _ in range(50)} == {"a {z}!", "b {z}!", "a {z}", "b {z}"}
+
+
+def test_a_fact_like_another_is_of_its_family_and_often_of_its_key():
+    rng, values, same = random.Random(6), Values(WORDS, "train"), 0
+    family = next(family for family in EVERYDAY if family.answer == "{p}'s {k} is {v}.")
+    for _ in range(40):
+        first = make_fact(rng, values, "train", families=(family,))
+        second = make_fact(rng, values, "train", taken=[first.key], like=first)
+        assert second.family is family and second.key != first.key
+        same += dict(first.slots)["k"] == dict(second.slots)["k"]
+        assert first.value in noted(rng, first)
+    assert 10 < same < 35
 
 
 @pytest.mark.parametrize("split", ["train", "test"])

@@ -6,7 +6,9 @@ import pytest
 import torch
 
 from deltamem.core import HFDeltaMemConfig, checkpoint_layers, new_adapter
+from deltamem.train.batches import encode_slot
 from deltamem.train.checkpoint import Settings, TrainingError
+from deltamem.train.episodes import Turn
 from deltamem.train.layers import trained
 from deltamem.train.loop import Trainer, learning_rate
 from deltamem.train.step import ChatStep, causal_attention, divergence, last_hidden, predictions
@@ -123,20 +125,27 @@ def test_layers_that_run_again_give_the_same_gradient(tiny_model_folder, tiny, b
     assert any(g.abs().max() > 0 for g in gradients[0])
 
 
-def test_divergence_is_zero_without_steering_and_grows_with_it(tiny, batches):
-    slots = [slot.trimmed() for slot in batches[0][1]]
-    slot = next(slot for slot in slots if slot.kept is not None)
+def ordinary(tiny):
+    """A batch of one layout in which a turn of each kind is ordinary."""
+    told, asked = Turn("It rains.", "It does.", ordinary=True), Turn("Hi!", "Hello.", learned=True, ordinary=True)
+    return [encode_slot(tiny.chat, [turn, turn], kind).trimmed() for turn, kind in ((told, "T"), (asked, "A"))]
+
+
+def test_divergence_is_zero_without_steering_and_grows_with_it(tiny, short_turns):
+    slot = ordinary(tiny)[0]
     with causal_attention(tiny.backbone):
         hidden = last_hidden(tiny.backbone, slot)
-    assert divergence(tiny.backbone, hidden, slot).abs() < 1e-6
+    assert divergence(tiny.backbone, hidden, slot)[0].abs() < 1e-4
+    total, count = divergence(tiny.backbone, hidden + 1.0, slot)
     logits = predictions(tiny.backbone, hidden + 1.0, slot.kept.clamp_min(0)).log_softmax(-1).double()
     wanted = predictions(tiny.backbone, hidden, slot.kept.clamp_min(0)).log_softmax(-1).double()
-    by_hand = (wanted.exp() * (wanted - logits)).sum(-1)[slot.kept >= 0].mean()
-    torch.testing.assert_close(divergence(tiny.backbone, hidden + 1.0, slot).double(), by_hand, rtol=1e-4, atol=1e-6)
+    by_hand = (wanted.exp() * (wanted - logits)).sum(-1)[slot.kept >= 0]
+    assert count == by_hand.numel()
+    torch.testing.assert_close(total.double(), by_hand.sum(), rtol=1e-4, atol=1e-6)
 
 
-def test_keeping_ordinary_text_lowers_the_divergence(tiny, batches):
-    slots, found = [slot.trimmed() for slot in batches[0][1]], []
+def test_keeping_ordinary_text_lowers_the_divergence(tiny, short_turns):
+    slots, found = ordinary(tiny), []
     for keep in (0.0, 1000.0):
         torch.manual_seed(0)
         adapter = trained(new_adapter(tiny.backbone, HFDeltaMemConfig(rank=4, alpha=8.0, output_init="base_slice")))

@@ -2,11 +2,19 @@
 
 import gzip
 import json
+import random
 
 import pytest
 
 from deltamem.train.checkpoint import TrainingError
-from deltamem.train.sources import SLOT_QUESTION_TEST, SLOT_QUESTIONS, read_dialogues, read_passages
+from deltamem.train.sources import (
+    SLOT_QUESTION_TEST,
+    SLOT_QUESTIONS,
+    article_titles,
+    blank,
+    read_dialogues,
+    read_passages,
+)
 
 DIALOGUE = {
     "dialogue_id": "1",
@@ -120,3 +128,21 @@ def test_bad_files_are_named(tmp_path):
         read_passages(write(tmp_path / "q.json", json.dumps({"p2": {"qas": [{}]}})))
     with pytest.raises(TrainingError, match="no passage"):
         read_passages(write(tmp_path / "none.json", json.dumps({"data": []})))
+
+
+def test_articles_that_were_trained_on_are_left_out(tmp_path):
+    write(tmp_path / "a.json", json.dumps(SQUAD))
+    write(tmp_path / "b.json", json.dumps({"data": [{**SQUAD["data"][0], "title": "B"}]}))
+    assert len(read_passages(tmp_path)) == 2
+    assert len(read_passages(tmp_path, without=article_titles(tmp_path / "b.json"))) == 1
+    assert article_titles(None) == frozenset()
+
+
+def test_a_gap_is_filled_with_what_the_text_says():
+    rng, text = random.Random(0), "it rained. In 1887 the tower of Gustave Eiffel was begun in Paris by two men."
+    found = [pair for pair in (blank(rng, text) for _ in range(60)) if pair]
+    assert {answer for _, answer in found} == {"1887", "Gustave Eiffel", "Paris"}
+    for (question,), answer in found:
+        assert answer not in question
+        assert question.removeprefix("Fill in the gap: ").replace("___", answer) in text
+    assert blank(rng, "nothing of the kind.") is None
