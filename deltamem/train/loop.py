@@ -26,6 +26,8 @@ from .checkpoint import (
 )
 from .step import fuse
 
+RISE = 60  # steps in which the learning rate of a training by the clock rises at least
+
 
 def learning_rate(settings: Settings, progress: float) -> float:
     """Linear warm-up over the first `warmup` share of the training, then a cosine to zero. progress: 0 to 1."""
@@ -121,14 +123,17 @@ class Trainer:
         ahead = {"num_workers": workers, "prefetch_factor": 6} if workers else {}
         loader = DataLoader(remaining, batch_size=None, pin_memory=self.cuda, **ahead)
         main = self.accelerator.is_main_process
-        losses, tokens, began = [], 0, time.perf_counter()
+        losses, tokens, began, first = [], 0, time.perf_counter(), self.step
         marked = began
         bar = tqdm(total=self.settings.steps, initial=self.step, desc="training", unit="step", mininterval=2,
                    disable=not main)  # fmt: skip
         with (self.folder / "log.jsonl").open("a", encoding="utf-8") as log, bar:
             for name, slots in loader:
                 progress = self._progress(began, minutes)
-                self._set_rate(learning_rate(self.settings, progress))
+                rate = learning_rate(self.settings, progress)
+                if minutes:  # compiling takes the time of the warm-up
+                    rate *= min(1.0, (self.step - first + 1) / RISE)
+                self._set_rate(rate)
                 tokens += sum(int(slot.valid.sum()) for slot in slots)
                 if self.captured:
                     losses.append(self._graphed_update(name, slots))
@@ -145,7 +150,7 @@ class Trainer:
                     entry = {
                         "step": self.step,
                         "loss": round(loss, 4),
-                        "rate": learning_rate(self.settings, progress),
+                        "rate": rate,
                         "seconds": round(now - began, 1),
                         "tokens_s": round(seen / (now - marked)),  # of all processes
                     }
