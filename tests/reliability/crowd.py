@@ -19,7 +19,7 @@ from deltamem.runtime import Session
 from deltamem.runtime.together import reply_together
 from deltamem.tools.bench.__main__ import describe
 from deltamem.tools.bench.subjects import GEOMETRIES
-from tests.reliability.subjects import in_threads, make_random
+from tests.reliability.subjects import in_threads, machine, make_random
 
 LIMIT_S = 2.0  # to the first words, for all but one in a hundred
 AT_ONCE = 8 if torch.cuda.is_available() else 4  # pages that answer at the same time; the others wait
@@ -88,7 +88,7 @@ def main(arguments=None):
     options = parser.parse_args(arguments)
     begin = time.monotonic()
     model = make_random(options.model, options.device)
-    print(f"{model.name} on {describe(model)['device']}", flush=True)
+    print(f"{model.name} on {describe(model)['device']}; {machine()}", flush=True)
     for at_once in options.at_once:
         place = Place(model, at_once, options.tokens)
         place.crowd(2 * at_once)  # what only the first answers need is there then

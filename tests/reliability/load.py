@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from tests.reliability.crowd import quantile
 from tests.reliability.serving import Visitor, client, event, served_model
-from tests.reliability.subjects import in_threads
+from tests.reliability.subjects import in_threads, machine
 
 
 @dataclass
@@ -98,6 +98,7 @@ def main():
         index = event(config, "ask-send")
         users = visitors(held, page, config, options.users)
         at_once(users[:1], index, "Hello!", options.tokens)  # what only the first answer needs is there then
+        print(machine())
         print(f"before: {page.memory / 2**20:.0f} MiB")
         for batch in ("first batch", "second batch"):
             print(report(batch, at_once(users, index, "What is the name of my boat?", options.tokens)), flush=True)

@@ -15,7 +15,7 @@ import time
 from deltamem.compare.arms import PRESETS
 from deltamem.runtime import load_model
 from deltamem.transcripts import Transcript
-from tests.reliability.subjects import HISTORY
+from tests.reliability.subjects import HISTORY, machine
 from ui.history import write
 from ui.registry import Registry
 from ui.talk import talk
@@ -78,6 +78,7 @@ def main(arguments=None):
     options = parser.parse_args(arguments)
     model, dice = load_model(options.base), random.Random(0)
     model.decoder.warm_up([None, model.adapter])  # as app.py does before the page opens
+    print(f"{machine()}\n")
     print("| columns | stopped: longest s, CPU s | tab closed: longest s, CPU s |\n|---|---|---|")
     for keys in [*([key] for key in PRESETS), ["base-rag", "base-full", "memory-rag", "memory-full"]]:
         cells = []

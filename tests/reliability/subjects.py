@@ -1,6 +1,8 @@
 """A small real model, with sessions, adapters and pages of it, for tests and commands that break things."""
 
+import os
 import tempfile
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -72,6 +74,13 @@ def make_session(model, questions=("Who is Rex?",)):
     for question in questions:
         session.ask(question, max_new_tokens=3)
     return session
+
+
+def machine():
+    """What times depend on, in a line: "2026-11-26, 2 cores, load 0.3, PyTorch 2.13.0 with 1 threads"."""
+    load = f"load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "load unknown"
+    torch_says = f"PyTorch {torch.__version__} with {torch.get_num_threads()} threads"
+    return ", ".join([time.strftime("%Y-%m-%d"), f"{os.cpu_count()} cores", load, torch_says])
 
 
 def in_threads(work, numbers):
