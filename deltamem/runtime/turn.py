@@ -48,13 +48,13 @@ class Turn:
             try:
                 yield from decode(run, logits, reply, self._sampling, session._view.room, seat)
             except GeneratorExit:
-                self._finish(run, reply)
+                self._finish(run, reply, seat)
                 raise
-            return self._finish(run, reply)
+            return self._finish(run, reply, seat)
         finally:
             session._keep(run)
 
-    def _finish(self, run, reply):
+    def _finish(self, run, reply, seat):
         """Feed what the answer still owes, make the turn a step, and return its stats."""
         session, prompt, chat = self._session, self._prompt, self._session.model.chat
         if run.by_message:
@@ -63,7 +63,9 @@ class Turn:
                 run.feed(part)
         elif session.memory or session.context == "full":
             owed = [*reply.ids[run.length - prompt.tokens :], *chat.reply_footer]
-            if owed:
+            if owed and seat is not None and seat.quick:
+                seat.feed(run, owed)
+            elif owed:
                 run.feed(block(owed, True))
         stats = turn_stats(run, reply, prompt)
         messages = [{"role": "user", "content": self._text}, {"role": "assistant", "content": reply.text}]

@@ -86,10 +86,10 @@ def full_card(device, room=0):
 
 
 def held_bytes(model):
-    """Bytes of tensors on the model's device, engines that wait for the next turn not counted."""
+    """Bytes of tensors on the model's device, without what is only kept to be faster next time."""
+    model.decoder.release()
     gc.collect()
     if model.device.type != "cuda":
         return tensor_bytes()
-    model.decoder.release()
     torch.cuda.synchronize(model.device)
     return torch.cuda.memory_allocated(model.device)

@@ -136,6 +136,35 @@ def test_an_answer_that_ends_leaves_the_others_and_its_own_memory_alone():
     assert runs[0][0].length == batch.seats[0].cache.get_seq_length()
 
 
+@pytest.mark.parametrize("rank", [4, None])
+def test_what_closes_an_answer_is_fed_by_steps_while_another_goes_on(rank):
+    backbone = make_backbone("qwen3")
+    adapter = make_adapter(backbone, rank=rank) if rank else None
+    model = stand_in(backbone, *([adapter] if adapter else []))
+    chat_stream(model)
+    batch = make_batch(model, 2, ahead=True)
+    runs = [told(model, adapter, tokens, batch.seats[row].cache) for row, tokens in enumerate((5, 8))]
+    replies = [Reply(), Reply()]
+    events = [
+        decode(run, logits, reply, Sampling(12), 1000, seat)
+        for (run, logits), reply, seat in zip(runs, replies, batch.seats, strict=True)
+    ]
+    for _ in range(4):
+        for one in events:
+            next(one)
+    events[0].close()
+    ended = runs[0][0]
+    batch.seats[0].feed(ended, [*replies[0].ids[ended.length - 5 :], 7, 8])
+    plain, _ = told(model, adapter, 5)
+    plain.feed(block([*replies[0].ids, 7, 8], True))
+    agree(ended, plain)
+    for _ in events[1]:
+        pass
+    run, logits = told(model, adapter, 8)
+    assert replies[1].ids == answer(run, logits, count=12).ids
+    agree(runs[1][0], run)
+
+
 def test_rows_without_memory_do_not_depend_on_those_with_it():
     backbone = make_backbone("qwen3")
     adapter = make_adapter(backbone, rank=4)

@@ -8,6 +8,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from deltamem.runtime.decoder import Decoder, Need
 from deltamem.runtime.decoder import decoder as decoding
+from deltamem.runtime.decoder.launch import Eager
 from deltamem.runtime.engine import Reply, decode
 from deltamem.runtime.sampling import Sampler, Sampling
 from tests.core.tiny import make_adapter
@@ -68,8 +69,10 @@ def test_warming_up_tells_what_it_does_and_how_long_it_took(model, capsys):
     assert capsys.readouterr().err.splitlines()[0] == "Trying out the decoding step …"
 
 
+@pytest.mark.parametrize("ahead", [False, True])
 @pytest.mark.parametrize("label", [None, "TSW"])
-def test_an_engine_is_gone_with_its_turn(model, label):
+def test_an_engine_is_gone_with_its_turn(model, label, ahead, monkeypatch):
+    monkeypatch.setattr(Eager, "ahead", ahead)
     adapter = model.adapters.get(label)
     gc.collect()
     gc.disable()  # nobody but a cycle would keep it

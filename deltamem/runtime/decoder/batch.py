@@ -3,7 +3,7 @@
 import time
 from collections import deque
 
-from deltamem.runtime.sampling import check_token
+from deltamem.runtime.sampling import Sampler, Sampling, check_token
 from deltamem.runtime.upload import upload
 
 
@@ -17,7 +17,7 @@ class Batch:
 
     def __init__(self, engine, launcher, ahead):
         """launcher(warm, longest) starts a step and returns a function that waits for its ids, a list of int."""
-        self.engine, self._launcher, self._ahead = engine, launcher, ahead
+        self.engine, self._launcher, self.ahead = engine, launcher, ahead
         self.seats = [Seat(self, row) for row in range(engine.rows)]
         self._running = deque()  # (seats, wait, begin) of the steps that were started and not read: two at most
         self._shown = None  # rows that the engine has as active
@@ -31,23 +31,26 @@ class Batch:
             self._start([one for one in self.seats if one.joined and not one.waiting])
         together = [one for one in self.seats if one.joined]
         here = self._running[0][0]
-        if self._ahead and all(one in here and not one.waiting and one.may_go_on for one in together):
+        if self.ahead and all(one in here and not one.waiting and one.may_go_on for one in together):
             self._start(together)
         self._collect()
 
     def force(self, tokens):
-        """Feed given tokens instead of drawn ones, {seat: id}: the logits [B, V] after them, the rows' own order.
-
-        For trying out an engine: its step is run as for any answer.
-        """
+        """Feed given tokens instead of drawn ones, {seat: id}: the logits [B, V] after them, the rows' own order."""
         for seat, token in tokens.items():
             self.engine.tokens[seat.row] = token
         self._start(list(tokens))
-        self._collect()
+        while self._running:  # steps of the others were perhaps under way
+            self._collect()
         for seat in tokens:
             seat.waiting.clear()
             seat.taken = seat.steps
         return self.engine.logits.clone()
+
+    def close(self):
+        """Let go of the seats: they and the batch know each other, which keeps the KV until Python looks for cycles."""
+        self.seats = []
+        self._running.clear()
 
     def _start(self, seats):
         engine, begin = self.engine, time.perf_counter()
@@ -108,6 +111,18 @@ class Seat:
         self._run.seconds += seconds
         self.taken += 1
         return check_token(token)
+
+    @property
+    def quick(self):
+        """Whether a step takes less time than launching a pass does."""
+        return self.batch.ahead
+
+    def feed(self, run, tokens):
+        """Feed what closes an answer, step by step."""
+        self.join(run, tokens[0], Sampler(Sampling(), run.model.device), len(tokens) + 1)
+        for token in tokens:
+            self.batch.force({self: token})
+        self.leave()
 
     def leave(self):
         """Stop decoding and hand memory and KV back to the run.

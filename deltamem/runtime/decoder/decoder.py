@@ -50,7 +50,7 @@ class Decoder:
         self._model = model
         self._lock = threading.RLock()
         self._idle = []  # (key, engine, launcher), least recently used first
-        self._prompts = None  # Prompts; None where short prompts are not captured
+        self._prompts = None  # Prompts, where there are engines
         self._shapes = None
         self._refusal = None  # why there are no engines; "" when there are; None before that is known
         self._known = False  # whether that was found out
@@ -67,7 +67,7 @@ class Decoder:
             batch = Batch(engine, launcher, launcher.ahead)
             yield [*batch.seats[: len(needs)], *[None] * (len(needs) - MAX_ROWS)]
         finally:
-            batch.seats = []  # seats and batch know each other, and would keep the KV until Python looks for cycles
+            batch.close()
             engine.idle()
             self._give_back(key, engine, launcher)
 
@@ -85,12 +85,9 @@ class Decoder:
             return None
         with self._lock:
             try:
-                return self._prompts and self._prompts.get(run.binding and run.binding.adapter, len(tokens))
+                return self._prompts and self._prompts.get(run.binding, len(tokens))
             except (torch.OutOfMemoryError, SessionError):
                 return None
-            except Exception as error:  # what a capture can raise is the driver's business
-                log.warning("%s reads short prompts by plain passes: %s.", model.name, first_line(error))
-                self._prompts = None
 
     def warm_up(self, adapters=(), progress=None):
         """Try the model out and make the engine for answers of these adapters (None: without memory) side by side.
