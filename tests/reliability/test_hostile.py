@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from deltamem.core import AdapterError, ConfigError, HFDeltaMemConfig, read_adapter
 from deltamem.core.config import FIXED
-from deltamem.core.files import PICKLE_FILE, TENSOR_FILE
+from deltamem.core.files import PICKLE_FILE, TENSOR_FILE, is_plain
 from deltamem.quoting import UNSEEN
 from deltamem.runtime import Session
 from deltamem.runtime.errors import SessionFileError
@@ -113,6 +113,30 @@ def test_parts_that_overlap_are_not_read(folder, model, monkeypatch):
     monkeypatch.setattr(zipfile.ZipFile, "read", lambda *_: pytest.fail("it was read"))
     with pytest.raises(AdapterError, match="claims more than it holds"):
         read_adapter(folder, model.backbone)
+
+
+def test_a_compressed_file_is_not_read(folder, model):
+    """Even one that says how much it holds: no published file is compressed."""
+    with zipfile.ZipFile(folder / PICKLE_FILE) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(folder / PICKLE_FILE, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in parts.items():
+            archive.writestr(name, data)
+    with pytest.raises(AdapterError, match="it is compressed, or claims more than it holds"):
+        read_adapter(folder, model.backbone)
+
+
+def test_only_dense_numbers_in_memory_of_their_own_are_taken():
+    """Should a file's reader give anything else all the same."""
+    assert is_plain(torch.ones(3, 2)) and is_plain(torch.ones(3, 2).T)
+    for trick in (
+        torch.eye(3).to_sparse(),
+        torch.eye(3).to_sparse_csr(),
+        torch.ones(1).expand(1 << 40),
+        torch.ones(3, device="meta"),
+        torch.ones(3, dtype=torch.int64),
+    ):
+        assert not is_plain(trick)
 
 
 def test_a_storage_cannot_claim_more_than_its_part(folder, model):

@@ -30,19 +30,18 @@ from ..record import BundleError
 from ..registry import Full, Gone, Registry
 from ..workspace import Busy, Workspace
 
+HIDDEN = {"api_visibility": "private", "show_progress": "hidden"}
+
+
+def _limited(name: str, count: int) -> dict:
+    """For events of which `count` may run at once, over all pages."""
+    return {"concurrency_id": name, "concurrency_limit": count, **HIDDEN}
+
+
 # Passes of different pages take turns at the model, so a few may answer at once; more would only slow all of them.
-AT_ONCE = 8 if torch.cuda.is_available() else 4
-MODEL = {
-    "concurrency_id": "model",
-    "concurrency_limit": AT_ONCE,
-    "api_visibility": "private",
-    "show_progress": "hidden",
-}
-READ = {"concurrency_id": "read", "concurrency_limit": 2, "api_visibility": "private", "show_progress": "hidden"}
-DRAW = {"concurrency_id": "draw", "concurrency_limit": 2, "api_visibility": "private", "show_progress": "hidden"}
-CHECK = {"concurrency_id": "check", "concurrency_limit": 2, "api_visibility": "private", "show_progress": "hidden"}
-PROBE = {"concurrency_id": "probe", "concurrency_limit": 2, "api_visibility": "private", "show_progress": "hidden"}
-NOW = {"concurrency_limit": None, "api_visibility": "private", "show_progress": "hidden"}
+MODEL = _limited("model", 8 if torch.cuda.is_available() else 4)
+READ, DRAW, CHECK, PROBE = (_limited(name, 2) for name in ("read", "draw", "check", "probe"))
+NOW = {"concurrency_limit": None, **HIDDEN}
 # The last input tells how figures look now, a key of LOOKS: only the browser knows whether it is dark, or a phone.
 SCHEME = """(...values) => {
   const dark = document.body.classList.contains('dark') ? 'dark' : 'light';
