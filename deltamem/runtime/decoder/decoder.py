@@ -167,7 +167,7 @@ class Decoder:
                     self._say(f"no engine could be made ({first_line(error)})")
                     return None
                 return key, engine, Eager(engine)
-            self._idle = [kept for kept in self._idle if kept[0] != key]  # too small
+            self._idle = [kept for kept in self._idle if kept[0] != key or kept[1].capacity >= tokens]
             return self._make(key, list(adapters.values()), -(-tokens // STEP) * STEP)
 
     def _make(self, key, adapters, capacity):
@@ -184,8 +184,7 @@ class Decoder:
                 self._say(self._refusal)
                 return None
             engine = launcher = None
-            self._idle = []
-            torch.cuda.empty_cache()
+            self.release()
         self._say(why)
         return None
 
