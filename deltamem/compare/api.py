@@ -127,7 +127,8 @@ class Api:
 
     def _label(self, adapter):
         known = {label.lower(): label for label in self.model.adapters}
-        return known.get(adapter.strip().lower(), adapter.strip()) or None
+        wanted = str(adapter or "").strip()
+        return known.get(wanted.lower(), wanted) or None
 
 
 def _limited(max_new_tokens):

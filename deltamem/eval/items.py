@@ -5,6 +5,7 @@ import json
 import random
 from dataclasses import asdict, dataclass, field, replace
 
+from ..quoting import quoted
 from .errors import EvalError
 
 
@@ -54,7 +55,7 @@ class Row:
         if found is None:
             if name in self.value:
                 raise EvalError(f'{self.where}, "{name}" is null; {self.remedy}.')
-            known = ", ".join(str(key) for key in list(self.value)[:12]) or "none"
+            known = ", ".join(quoted(key, 40) for key in list(self.value)[:12]) or "none"
             raise EvalError(f'{self.where} has no field "{name}" (it has: {known}); {self.remedy}.')
         if not isinstance(found, kinds) or (isinstance(found, bool) and bool not in kinds):
             wanted = " or ".join(kind.__name__ for kind in kinds)
