@@ -2,8 +2,8 @@
 
     python -m tests.reliability.load --users 20        # the demo model on this machine
 
-Each user has a page, asks at the same moment and reads the answer as it comes. Afterwards the same users ask once
-more, for the memory that the server takes. How many are too many for a GPU is counted by crowd.py, without HTTP.
+Each user has a page, asks at the same moment and reads the answer as it comes. Afterwards the same users ask
+again, for the memory that the server takes. How many are too many for a GPU is counted by crowd.py, without HTTP.
 """
 
 import argparse
@@ -91,6 +91,7 @@ def main():
     parser.add_argument("--base", default="demo")
     parser.add_argument("--users", type=int, default=20)
     parser.add_argument("--tokens", type=int, default=16, help="of an answer")
+    parser.add_argument("--batches", type=int, default=2, help="of questions, for the memory that is kept")
     parser.add_argument("--app", default="", help="more options for app.py, in one argument")
     options = parser.parse_args()
     with served_model("--base", options.base, *options.app.split()) as page, ExitStack() as held:
@@ -100,7 +101,7 @@ def main():
         at_once(users[:1], index, "Hello!", options.tokens)  # what only the first answer needs is there then
         print(machine())
         print(f"before: {page.memory / 2**20:.0f} MiB")
-        for batch in ("first batch", "second batch"):
+        for batch in (f"batch {number + 1}" for number in range(options.batches)):
             print(report(batch, at_once(users, index, "What is the name of my boat?", options.tokens)), flush=True)
             print(f"  memory afterwards: {page.memory / 2**20:.0f} MiB, at most {page.peak / 2**20:.0f}", flush=True)
         print(report("one afterwards", at_once(users[:1], index, "Still there?", 8)))

@@ -54,6 +54,7 @@ def test_out_of_memory_while_answering(session, model, after, no_collection):
         with pytest.raises(SessionError, match=r"device ran out of memory.* use a smaller model\.$") as caught:
             session.ask("And the sea?", **SHORT)
     assert "\n" not in str(caught.value) and "GiB" not in str(caught.value)
+    assert after or "tokens in the prompt" in str(caught.value)
     del caught
     assert meaning(session) == before
     assert abs(tensor_bytes() - held) <= 0.01 * held

@@ -8,6 +8,7 @@ import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from gradio.state_holder import SessionState
 
 from deltamem.transcripts import Transcript
 from tests.reliability import crowd
@@ -69,6 +70,20 @@ def test_beyond_the_queue_there_is_a_refusal_and_the_next_request_works(model, a
     assert WAITING <= codes.count(200) <= WAITING + AT_ONCE and codes[-3:] == [503] * 3
     assert answer.json()["detail"].startswith("Queue is full")  # which the browser's side of Gradio words for people
     assert press(visitors[-1], index, {"ask-text": "Still there?"})[-1]["success"]
+
+
+def test_a_session_of_gradio_does_not_grow_with_its_answers(config, visitors):
+    """For what a step leaves out Gradio makes a component anew, and keeps one more when a value follows."""
+
+    def components():
+        return sum(len(one.blocks_config.blocks) for one in gc.get_objects() if type(one) is SessionState)
+
+    index = event(config, "ask-send")
+    ask(visitors[0], index, "Who is Rex?", 8)
+    before = components()
+    for _ in range(3):
+        assert ask(visitors[0], index, "Who is Rex?", 8).error is None
+    assert components() - before <= 3  # the input's: people type there, so that most steps leave it out
 
 
 def test_the_command_counts_what_the_page_lets_through():

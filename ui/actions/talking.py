@@ -27,8 +27,7 @@ def wire(page: Page) -> list:
         if not text.strip():
             raise Refused("There is no question yet: type one, or choose an example question.")
         with workspace.claim():
-            yield {panel.text: ""}
-            yield from _stream(panel, workspace, text, sampling)
+            yield from _stream(panel, workspace, text, sampling, {panel.text: ""})
         yield _end(panel, workspace)
 
     @guarded(panel.note, free)
@@ -89,15 +88,18 @@ def wire(page: Page) -> list:
     return [*asked, edited]
 
 
-def _stream(panel, workspace, question, sampling) -> Iterator[dict]:
-    """The columns while they answer, at most every FRAME_S; a failed turn leaves them as they were before."""
-    yield {panel.note: "", **view.buttons(panel, running=True)}
+def _stream(panel, workspace, question, sampling, first: dict | None = None) -> Iterator[dict]:
+    """The columns while they answer, at most every FRAME_S; a failed turn leaves them as they were before.
+
+    first: what else the first step draws.
+    """
+    yield {panel.note: "", **(first or {}), **view.draw(panel, workspace), **view.buttons(panel, running=True)}
     shown = 0.0
     try:
         with closing(talk(workspace, question, **sampling_of(*sampling))) as steps:
             for _ in steps:
                 if time.monotonic() - shown >= FRAME_S:
-                    yield view.draw(panel, workspace, running=True)
+                    yield {panel.note: "", **view.draw(panel, workspace, running=True)}
                     shown = time.monotonic()
     except Exception:
         yield view.draw(panel, workspace)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from html import escape
+from itertools import zip_longest
 
 import gradio as gr
 
@@ -143,12 +144,16 @@ def _head(column: Column) -> str:
 
 
 def draw(panel: Columns, workspace: Workspace, running: bool = False) -> dict:
-    """Chats and cost lines as the workspace has them."""
+    """Chats and cost lines as the workspace has them; those of hidden columns are empty.
+
+    Every step of an event gives all of them: Gradio makes a component anew for each that a step leaves out, and keeps
+    one more for the session each time that a value follows.
+    """
     drawn = {}
-    for slot, column in zip(panel.slots, workspace.arms.values(), strict=False):
-        drawn[slot.chat] = _messages(column, running)
-        drawn[slot.cost] = words.note(column.failure, "warn") if column.failure else words.cost_line(column.stats)
-        drawn[slot.passages] = words.passages((column.stats or {}).get("passages"))
+    for slot, column in zip_longest(panel.slots, workspace.arms.values()):
+        drawn[slot.chat] = _messages(column, running) if column else []
+        drawn[slot.cost] = _cost(column) if column else ""
+        drawn[slot.passages] = words.passages((column.stats or {}).get("passages")) if column else ""
     return drawn
 
 
@@ -159,7 +164,7 @@ def draw_slot(panel: Columns, index: int, column: Column) -> dict:
         slot.box: gr.Column(visible=True),
         slot.head: _head(column),
         slot.chat: gr.Chatbot(value=_messages(column, False), placeholder=words.empty(column.arm)),
-        slot.cost: words.note(column.failure, "warn") if column.failure else words.cost_line(column.stats),
+        slot.cost: _cost(column),
         slot.passages: words.passages((column.stats or {}).get("passages")),
         slot.control: gr.Radio(visible=column.arm.memory, value=column.control.name if column.control else ""),
         slot.note: "",
@@ -196,6 +201,10 @@ def draw_questions(panel: Columns, questions: list[str]) -> dict:
         button: gr.Button(value=question, visible=bool(question))
         for button, question in zip(panel.questions, shown, strict=False)
     }
+
+
+def _cost(column: Column) -> str:
+    return words.note(column.failure, "warn") if column.failure else words.cost_line(column.stats)
 
 
 def _messages(column: Column, running: bool) -> list[dict]:
