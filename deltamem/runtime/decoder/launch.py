@@ -24,9 +24,9 @@ class Eager:
 
 
 @functools.cache
-def side_stream(device):
-    """The stream that runs warm up on. One for all: for every stream it meets, cuBLAS keeps 32 MiB."""
-    return torch.cuda.Stream(device)
+def side_streams(device):
+    """The streams that runs warm up on and are captured on. Two for all: cuBLAS keeps 32 MiB for every one it meets."""
+    return torch.cuda.Stream(device), torch.cuda.Stream(device)
 
 
 def captured(device, work):
@@ -37,15 +37,19 @@ def captured(device, work):
     try:
         # The last context sets the stream back, which a capture that fails leaves at its own.
         with torch.cuda.device(device), torch.cuda.stream(torch.cuda.current_stream(device)):
-            side = side_stream(device)
+            side, capturing = side_streams(device)
             side.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(side):
                 for _ in range(WARM_UPS):
                     work()
             torch.cuda.current_stream().wait_stream(side)
+            with torch.cuda.stream(capturing):
+                # A graph whose beginning finds no memory for its random state ends the process when it is dropped
+                # (PyTorch 2.11). What is left of this tensor's block is for that.
+                _room = torch.empty(1, device=device)
             graph = torch.cuda.CUDAGraph()
             # Other threads may go on working on the device meanwhile, hence the mode.
-            with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+            with torch.cuda.graph(graph, stream=capturing, capture_error_mode="thread_local"):
                 result = work()
             return graph, result
     except RuntimeError as error:
