@@ -3,6 +3,7 @@
 import numpy as np
 import yaml
 
+from .conditions import CONDITIONS
 from .intervals import difference, mean_interval, pairs
 from .protocol import FOLDER
 
@@ -16,7 +17,7 @@ def markdown(results, against=None):
             parts.append(_differences(found, against))
         if len({record["group"] for result in found for record in result.records}) > 1:
             parts.append(_groups(found))
-    parts.append(_average(results))
+    parts += _average(results)
     return "\n\n".join(parts) + "\n"
 
 
@@ -101,20 +102,25 @@ def _costs(found):
 
 
 def _differences(found, against):
-    """Every run beside one, over the questions that both answered."""
-    base = next((result for result in found if result.header["condition"] == against), found[0])
-    name = base.protocol.primary
-    asked = {record["id"]: record for record in base.records}
+    """Every run beside one, over the questions that both answered. Where the condition was run with several adapters,
+    each run stands beside the one of its own adapter."""
+    bases = [result for result in found if result.header["condition"] == against] or found[:1]
+    bases = bases if bases[0].header["adapter"] else bases[:1]
+    name = bases[0].protocol.primary
     rows = []
     for title, result in zip(_titles(found), found, strict=True):
+        own = [base for base in bases if base.header["adapter_hash"] == result.header["adapter_hash"]]
+        base = (own or bases)[0]
+        asked = {record["id"]: record for record in base.records}
         both = [record for record in result.records if record["id"] in asked]
-        if result is base or not both:
+        if result is base or not both or (len(bases) > 1 and not own):
             continue
-        own, weights = pairs(both, name)
-        values, _ = pairs([asked[record["id"]] for record in both], name)
-        better, worse = int((own > values).sum()), int((own < values).sum())
-        rows.append([title, len(both), _signed(*difference(own, values, weights)), better, worse])
-    head = f"{base.protocol.metrics[name]}, difference from “{base.title}”, points"
+        values, weights = pairs(both, name)
+        others, _ = pairs([asked[record["id"]] for record in both], name)
+        better, worse = int((values > others).sum()), int((values < others).sum())
+        rows.append([title, len(both), _signed(*difference(values, others, weights)), better, worse])
+    beside = bases[0].title if len(bases) == 1 else f"{CONDITIONS[against].title}, each its own adapter’s"
+    head = f"{bases[0].protocol.metrics[name]}, difference from “{beside}”, points"
     return _table([head, "n", "", "better on", "worse on"], rows)
 
 
@@ -139,9 +145,12 @@ def _cell(records, name, most):
 
 
 def _average(results):
-    """The five-benchmark average of every condition that has all five, beside what others published."""
+    """The five-benchmark average of every condition that has all five, beside what others published: a list of one
+    part, empty where none of the five was run."""
     published = yaml.safe_load((FOLDER / "published.yaml").read_text(encoding="utf-8"))
     wanted = published["average"]["scores"]
+    if not set(wanted) & set(results):
+        return []
     columns = {}
     for task, found in results.items():
         for result in (r for r in found if task in wanted and r.whole and r.header["asked"] == "all"):
@@ -155,7 +164,7 @@ def _average(results):
     rows += [[row["title"], f"{row['average']:.2f}"] for row in published["rows"]]
     lines = ["## Five-benchmark average", "", f"Defined as the {published['average']['definition']}."]
     lines += [f"Published rows {published['note']}.", "", _table(["", "average"], rows)]
-    return "\n".join(lines)
+    return ["\n".join(lines)]
 
 
 def _percent(mean, low, high):

@@ -81,6 +81,23 @@ def test_the_average_needs_all_five_and_says_what_it_is(tmp_path):
         assert value in text
 
 
+def test_a_report_without_any_of_the_five_has_no_average(tmp_path):
+    assert "average" not in markdown(read_results([write(tmp_path, "recall", "base", [1.0])]))
+
+
+def test_differences_from_a_condition_with_a_memory_are_of_the_same_adapter(tmp_path):
+    paths = [write(tmp_path, "hotpotqa", "base", [0.0, 0.0])]
+    for name, zero, told in (("MSW", [0.0, 0.0], [1.0, 0.0]), ("TSW", [1.0, 1.0], [1.0, 1.0])):
+        paths.append(write(tmp_path, "hotpotqa", "memory-zero", zero, name, adapter_hash=name * 20))
+        paths.append(write(tmp_path, "hotpotqa", "memory", told, name, adapter_hash=name * 20))
+    text = markdown(read_results(paths), "memory-zero")
+    table = text.partition("difference from “δ-mem, state only, zero state, each its own adapter’s”")[2].partition(
+        "##"
+    )[0]
+    assert "| δ-mem, state only, MSW | 2 | +50.0 [" in table and "| δ-mem, state only, TSW | 2 | +0.0 [+0.0" in table
+    assert "| Base |" not in table
+
+
 def test_the_overview_has_every_condition_of_every_task(tmp_path):
     paths = [write(tmp_path, "hotpotqa", c, [1.0, 0.0], a) for c, a in (("base", None), ("memory", "MSW"))]
     paths.append(write(tmp_path, "locomo", "memory", [0.5], "MSW", questions=2))
