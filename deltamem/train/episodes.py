@@ -59,6 +59,7 @@ CURRICULUM = (
     (0.0, {"one": 1.0}),
     (0.12, {"one": 0.5, "two": 0.5}),
     (0.3, {"one": 0.15, "two": 0.22, "four": 0.21, "long": 0.1, "dense": 0.12, "talk": 0.08, "page": 0.12}),
+    (0.7, {"one": 0.18, "two": 0.32, "four": 0.2, "long": 0.09, "dense": 0.1, "talk": 0.04, "page": 0.07}),
 )
 # A memory of whole messages sees their means: the value must stand out at first. A page holds many messages.
 BY_MESSAGE = (

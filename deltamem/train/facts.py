@@ -29,6 +29,7 @@ class Fact:
     answer: str
     family: "Family" = field(default=None, repr=False, compare=False)
     slots: tuple = field(default=(), repr=False, compare=False)
+    wording: str = field(default="", repr=False, compare=False)  # of the statement, with its slots open
 
 
 @dataclass(frozen=True)
@@ -302,11 +303,13 @@ def make_fact(
     """A random fact of `families` whose value is of `values` and whose wordings are those of `split`.
 
     kind: of the value. taken: keys already used in the conversation. about: whose facts, as told and as answered.
-    like: an earlier fact, of whose family this is to be; where the family says whose, half the time of its key too.
+    like: an earlier fact, of whose family this is to be; half the time in its very words, and where the family says
+    whose, half the time of its key too.
     """
-    key = None
+    key = wording = None
     if like:
         families = (like.family,)
+        wording = like.wording if rng.random() < 0.5 else None
         if set(re.findall("{[opsS]}", like.family.answer.replace("{y}", "{o}"))) and rng.random() < 0.5:
             key = dict(like.slots)["k"]
     weights = [family.weight for family in families]
@@ -315,12 +318,12 @@ def make_fact(
         family = rng.choices(families, weights)[0]
         tries += 1
         if tries > 50:  # every key of a small family is taken
-            families, weights, key = EVERYDAY, [family.weight for family in EVERYDAY], None
+            families, weights, key, wording = EVERYDAY, [family.weight for family in EVERYDAY], None, None
         if kind is not None and kind not in family.kinds:
             continue
         slots = {"k": key or rng.choice(family.keys or values.words), "p": rng.choice(values.capitals)}
         slots |= _owners(rng, values, family, about)
-        fact = worded(rng, family, slots, _value(rng, values, family, kind), split)
+        fact = worded(rng, family, slots, _value(rng, values, family, kind), split, wording)
         if fact and fact.key not in taken:
             return fact
 
@@ -346,22 +349,26 @@ def _owners(rng: random.Random, values: Values, family: Family, about: tuple[str
     return {"o": f"{told}'s", "y": f"{answered}'s", "s": told, "S": answered}
 
 
-def worded(rng: random.Random, family: Family, slots: dict[str, str], value: str, split: str) -> Fact | None:
-    """The fact in wordings of a split; None when the value also stands in one of the slots."""
+def worded(
+    rng: random.Random, family: Family, slots: dict[str, str], value: str, split: str, wording: str | None = None
+) -> Fact | None:
+    """The fact in wordings of a split, or told in the given one; None when the value also stands in one of the slots."""
     if any(value.lower() in slot.lower().split() for slot in slots.values()) or value.lower() in family.answer.lower():
         return None
     slots = slots | {"v": value}
     question = rng.choice(family.asked_test) if split == "test" else _question(rng, family)
     name = " ".join(slots[part] for part in "ops" if f"{{{part}}}" in family.answer.replace("{y}", "{o}").lower())
     key = f"{name} {slots['k']} {family.attribute}".removeprefix("my ").strip()
+    wording = wording or _statement(rng, family, split)
     return Fact(
         key=key,
         value=value,
-        statement=capital(_statement(rng, family, split).format(**slots)),
+        statement=capital(wording.format(**slots)),
         question=capital(question.format(**slots)),
         answer=capital(family.answer.format(**slots)),
         family=family,
         slots=tuple(slots.items()),
+        wording=wording,
     )
 
 
