@@ -31,7 +31,7 @@ PRESETS = {
     "demo": Preset(
         "SmolLM2-135M-Instruct",
         None,
-        {label: BUNDLED / f"smollm2-135m-{label.lower()}" for label in ("MSW", "TSW", "best", "gentle")},
+        {label: BUNDLED / f"smollm2-135m-{label.lower()}" for label in ("MSW", "TSW", "SSW", "best")},
     ),
     "qwen3-4b": Preset(
         "Qwen3-4B-Instruct-2507",

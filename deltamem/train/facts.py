@@ -352,7 +352,7 @@ def _owners(rng: random.Random, values: Values, family: Family, about: tuple[str
 def worded(
     rng: random.Random, family: Family, slots: dict[str, str], value: str, split: str, wording: str | None = None
 ) -> Fact | None:
-    """The fact in wordings of a split, or told in the given one; None when the value also stands in one of the slots."""
+    """The fact in wordings of a split, or told in `wording`; None when the value also stands in one of the slots."""
     if any(value.lower() in slot.lower().split() for slot in slots.values()) or value.lower() in family.answer.lower():
         return None
     slots = slots | {"v": value}

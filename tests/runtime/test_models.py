@@ -259,7 +259,7 @@ def assert_one_sentence(error):
     assert "\n" not in text and text.endswith(".") and len(text) < 700
 
 
-@pytest.mark.parametrize("name", ["msw", "TSW", "best", "BEST", "gentle"])
+@pytest.mark.parametrize("name", ["msw", "TSW", "best", "BEST", "ssw"])
 def test_bundled_adapters_are_found_whatever_the_case(name):
     known, label = find_adapters("demo", name)
     assert label in known and label.lower() == name.lower()
