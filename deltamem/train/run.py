@@ -111,7 +111,10 @@ def train(options: Options, out: Path, resume: bool = False) -> None:
         trainer.resume()
     if accelerator.is_main_process:
         start_record(out, options, model, batches)
-    trainer.run(workers=options.workers, sample_every=options.sample_every, minutes=options.minutes)
+    try:
+        trainer.run(workers=options.workers, sample_every=options.sample_every, minutes=options.minutes)
+    finally:
+        trainer.graphs.clear()  # NCCL ends no connection over which a graph holds a sum: the process would stay
     if accelerator.is_main_process:
         finish_record(out, trainer.step)
         print(f"The adapter is in {out / 'adapter'}.")
