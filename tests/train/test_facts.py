@@ -45,16 +45,18 @@ def test_a_choice_in_a_frame_is_spelled_out():
     assert {spelled(rng, "(a|b) {z}(!|)") for _ in range(50)} == {"a {z}!", "b {z}!", "a {z}", "b {z}"}
 
 
-def test_a_fact_like_another_is_of_its_family_and_often_of_its_key():
-    rng, values, same = random.Random(6), Values(WORDS, "train"), 0
+def test_a_fact_like_another_is_of_its_family_and_often_of_its_key_and_in_its_words():
+    rng, values, same, words = random.Random(6), Values(WORDS, "train"), 0, 0
     family = next(family for family in EVERYDAY if family.answer == "{p}'s {k} is {v}.")
     for _ in range(40):
         first = make_fact(rng, values, "train", families=(family,))
         second = make_fact(rng, values, "train", taken=[first.key], like=first)
         assert second.family is family and second.key != first.key
         same += dict(first.slots)["k"] == dict(second.slots)["k"]
+        words += first.wording == second.wording
+        assert second.statement.lower() == second.wording.format(**dict(second.slots)).lower()
         assert first.value in noted(rng, first)
-    assert 10 < same < 35
+    assert 10 < same < 35 and 12 < words < 36
 
 
 @pytest.mark.parametrize("split", ["train", "test"])
