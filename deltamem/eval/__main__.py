@@ -57,9 +57,15 @@ def _parser():
         metavar="TASK",
         help=f"of {', '.join(TASKS)} (default: recall)",
     )
-    add("--condition", nargs="+", choices=CONDITIONS, metavar="NAME", help=f"of {', '.join(CONDITIONS)} (default: all)")
+    add(
+        "--condition",
+        nargs="+",
+        choices=CONDITIONS,
+        metavar="NAME",
+        help=f"of {', '.join(CONDITIONS)} (default: all)",
+    )
     add("--model", default="demo", help="preset, hub id or folder of the base model")
-    add("--adapter", nargs="+", metavar="NAME", help="labels (TSW, MSW), folders or hub ids (default: the first)")
+    add("--adapter", nargs="+", metavar="NAME", help="labels (TSW, MSW, SSW), folders or hub ids (default: the first)")
     add("--lora", metavar="FOLDER", help="peft adapter for the condition lora-full")
     add("--data", nargs="+", default=[], metavar="PATH", help="file or folder, or TASK=PATH (default: from the hub)")
     add("--limit", type=int, metavar="N", help="only N questions of each task, drawn at random, each kind in its share")
@@ -73,7 +79,12 @@ def _parser():
     add(
         "--compare", nargs="+", metavar="FILE", help="only join these result files into one summary; scores what is not"
     )
-    add("--against", choices=CONDITIONS, metavar="NAME", help="condition that differences are taken from")
+    add(
+        "--against",
+        choices=CONDITIONS,
+        metavar="NAME",
+        help="condition that differences are taken from, one with a memory adapter by adapter (default: the first run)",
+    )
     return parser
 
 
