@@ -138,10 +138,10 @@ class HFDeltaMemConfig:
 
     @property
     def variant(self) -> str:
-        """ "MSW" with several state heads, else "SSW" when a segment is one write, else "TSW"."""
-        if self.num_state_heads > 1:
-            return "MSW"
-        return "TSW" if self.memory_write_granularity == "token" else "SSW"
+        """ "SSW" when a segment is one write, however many the states; else "MSW" with several, "TSW" with one."""
+        if self.memory_write_granularity != "token":
+            return "SSW"
+        return "MSW" if self.num_state_heads > 1 else "TSW"
 
     @property
     def width(self) -> int:

@@ -57,13 +57,7 @@ def _parser():
         metavar="TASK",
         help=f"of {', '.join(TASKS)} (default: recall)",
     )
-    add(
-        "--condition",
-        nargs="+",
-        choices=CONDITIONS,
-        metavar="NAME",
-        help=f"of {', '.join(CONDITIONS)} (default: all)",
-    )
+    add("--condition", nargs="+", choices=CONDITIONS, metavar="NAME", help=f"of {', '.join(CONDITIONS)} (default: all)")
     add("--model", default="demo", help="preset, hub id or folder of the base model")
     add("--adapter", nargs="+", metavar="NAME", help="labels (TSW, MSW, SSW), folders or hub ids (default: the first)")
     add("--lora", metavar="FOLDER", help="peft adapter for the condition lora-full")

@@ -7,7 +7,8 @@ import random
 import re
 from dataclasses import dataclass, field
 
-from .facts import EVERYDAY, Fact, asked_again, corrected, make_fact, noted
+from .facts import Fact, asked_again, corrected, make_fact, noted
+from .families import EVERYDAY
 from .frames import UNTOLD, casual, in_frame, joined, long_sentence
 from .smalltalk import PROMPTS, REPLIES, SHORT_ANSWER, SmallTalk
 from .sources import Document, blank

@@ -1,4 +1,4 @@
-"""What facts are about: the keys of the families in facts.py."""
+"""What facts are about: the keys of the families in families.py and more_families.py."""
 
 NAMED = (
     "dog", "cat", "boat", "guitar", "laptop", "car", "robot", "rabbit", "horse", "parrot", "tortoise", "plant",

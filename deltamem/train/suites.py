@@ -8,7 +8,8 @@ import random
 from dataclasses import dataclass
 from pathlib import Path
 
-from .facts import EVERYDAY, FAMILIES, UNSEEN, Fact, corrected, make_fact
+from .facts import Fact, corrected, make_fact, worded
+from .families import EVERYDAY, FAMILIES, UNSEEN
 from .frames import UNTOLD, in_frame, joined
 from .smalltalk import LINES
 from .sources import Document, read_dialogues, read_passages
@@ -125,8 +126,6 @@ def _facts(rng: random.Random, suite: Suite, values: Values, chat) -> list[Fact]
 
 
 def _with_value(rng: random.Random, fact: Fact, value: str, values: Values, suite: Suite) -> Fact | None:
-    from .facts import worded
-
     return worded(rng, fact.family, dict(fact.slots), value, suite.wording) if "name" in fact.family.kinds else None
 
 

@@ -92,7 +92,7 @@ QUESTION_FRAMES = 3 * (
     "I wonder, {q}", "Could you answer this? {q}", "According to what I said, {q}", "Last question: {q}", "Okay. {q}",
 )  # fmt: skip
 
-# For each of facts.FAMILIES in order: (told, asked), wordings separated by " | ".
+# For each of families.FAMILIES in order: (told, asked), wordings separated by " | ".
 FAMILY_WORDINGS = (
     ("Say hello to {v}, my {k}. | This is {v}, my {k}. | {v}, my {k}, is here. | My {k} responds to {v}. | "
      "The {k} I have is named {v}. | I gave my {k} the name {v}. | My {k} was named {v}. | "

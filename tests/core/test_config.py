@@ -24,6 +24,7 @@ def test_variants():
     assert HFDeltaMemConfig().variant == "TSW"
     assert HFDeltaMemConfig(num_state_heads=4).variant == "MSW"
     assert HFDeltaMemConfig(memory_write_granularity="message_mean").variant == "SSW"
+    assert HFDeltaMemConfig(memory_write_granularity="message_mean", num_state_heads=4).variant == "SSW"
     assert HFDeltaMemConfig(memory_write_granularity="sentence_mean").variant == "SSW"
 
 

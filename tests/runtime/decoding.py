@@ -4,6 +4,7 @@ import threading
 from types import SimpleNamespace
 
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import SmolLM3Config, SmolLM3ForCausalLM
 
 from deltamem.core.attach import hook_backbone
@@ -102,3 +103,18 @@ def agree(run, other, tolerance=2e-4):
 
 def chat_stream(model):
     model.chat.stream = lambda: type("Stream", (), {"push": lambda _, token: f"{token} ", "flush": lambda _: ""})()
+
+
+def never_waits(work):
+    """work() asks for nothing that makes a GPU's host wait: values read back, shapes that depend on values."""
+    seen = set()
+
+    class Calls(TorchDispatchMode):
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            seen.add(function.overloadpacket.__name__)
+            return function(*args, **(kwargs or {}))
+
+    with Calls():
+        work()
+    assert "mm" in seen
+    assert not seen & {"_local_scalar_dense", "item", "is_nonzero", "equal", "nonzero", "masked_select", "_unique2"}

@@ -109,12 +109,8 @@ def test_a_step_that_was_started_ahead_is_taken_back(stop):
     agree(seated, run)
 
 
-def test_an_answer_that_ends_leaves_the_others_and_its_own_memory_alone():
-    backbone = make_backbone("qwen2")
-    adapter = make_adapter(backbone, rank=4)
-    model = stand_in(backbone, adapter)
-    chat_stream(model)
-    batch = make_batch(model, 2, ahead=True)
+def two_begun(model, adapter, batch):
+    """Two answers side by side behind 5 and 8 tokens, the first closed after four steps: (runs, replies, events)."""
     runs = [told(model, adapter, tokens, batch.seats[row].cache) for row, tokens in enumerate((5, 8))]
     replies = [Reply(), Reply()]
     events = [
@@ -125,6 +121,16 @@ def test_an_answer_that_ends_leaves_the_others_and_its_own_memory_alone():
         for one in events:
             next(one)
     events[0].close()
+    return runs, replies, events
+
+
+def test_an_answer_that_ends_leaves_the_others_and_its_own_memory_alone():
+    backbone = make_backbone("qwen2")
+    adapter = make_adapter(backbone, rank=4)
+    model = stand_in(backbone, adapter)
+    chat_stream(model)
+    batch = make_batch(model, 2, ahead=True)
+    runs, replies, events = two_begun(model, adapter, batch)
     states = {name: state.clone() for name, state in runs[0][0].states.items()}
     for _ in events[1]:
         pass
@@ -143,16 +149,7 @@ def test_what_closes_an_answer_is_fed_by_steps_while_another_goes_on(rank):
     model = stand_in(backbone, *([adapter] if adapter else []))
     chat_stream(model)
     batch = make_batch(model, 2, ahead=True)
-    runs = [told(model, adapter, tokens, batch.seats[row].cache) for row, tokens in enumerate((5, 8))]
-    replies = [Reply(), Reply()]
-    events = [
-        decode(run, logits, reply, Sampling(12), 1000, seat)
-        for (run, logits), reply, seat in zip(runs, replies, batch.seats, strict=True)
-    ]
-    for _ in range(4):
-        for one in events:
-            next(one)
-    events[0].close()
+    runs, replies, events = two_begun(model, adapter, batch)
     ended = runs[0][0]
     batch.seats[0].feed(ended, [*replies[0].ids[ended.length - 5 :], 7, 8])
     plain, _ = told(model, adapter, 5)

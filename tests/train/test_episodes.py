@@ -6,7 +6,8 @@ import re
 import pytest
 
 from deltamem.train.episodes import ASKING, LAYOUTS, Episodes, Told
-from deltamem.train.facts import EVERYDAY, corrected, make_fact
+from deltamem.train.facts import corrected, make_fact
+from deltamem.train.families import EVERYDAY
 from deltamem.train.frames import CORRECTIONS_TEST, UNTOLD, in_frame, joined, long_sentence
 from deltamem.train.smalltalk import SmallTalk
 from deltamem.train.sources import Document

@@ -5,7 +5,8 @@ import re
 
 import pytest
 
-from deltamem.train.facts import EVERYDAY, FAMILIES, asked_again, make_fact, noted
+from deltamem.train.facts import asked_again, make_fact, noted
+from deltamem.train.families import EVERYDAY, FAMILIES
 from deltamem.train.wordings import SOUGHT_FRAMES, spelled
 from deltamem.train.words import Values, invented_name, is_test_value
 

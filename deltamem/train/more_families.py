@@ -1,4 +1,4 @@
-"""More families of facts, for training beside those of facts.py, and some kinds that only the test uses.
+"""More families of facts, for training beside those of families.py, and some kinds that only the test uses.
 
 Compact: wordings are separated by " | ". Slots: {k} key, {v} value, {p} a person, {o} an owner ("my", "my sister's",
 "Anna's"; {y} the same in an answer: "your", ...), {s} a subject ("my sister", "Anna"; {S} in an answer). A kind that
