@@ -9,7 +9,7 @@ import torch
 from deltamem.runtime.blocks import block
 from deltamem.runtime.run import Run
 from deltamem.tools.bench import __main__ as bench
-from deltamem.tools.bench import checks, plan, report
+from deltamem.tools.bench import checks, measures, plan, report
 from deltamem.tools.bench.subjects import in_float32, make_subject, token_ids
 
 TINY = "--model tiny --device cpu --lengths 24,48 --preload 64,2500 --histories 16 --steps 2 --check-tokens 20"
@@ -39,12 +39,36 @@ def test_it_checks_measures_and_shows(tmp_path, capsys):
     assert ("decode after preload", "TSW", 2500) in measured
     assert all(row.get("tok_s", 1) > 0 for row in found["figures"])
     assert "TSW behind 24 tokens" in files["profile"].read_text()
+    taken = [row["ratios"] for row in found["figures"] if row["item"] == "decode" and row["tokens"] == 48]
+    assert [len(ratios) for ratios in taken] == [6, 6] and taken[0] == [1] * 6, "three rounds in either order"
     printed = capsys.readouterr().out
     assert "| decoding behind 48 tokens, TSW, tokens/s |" in printed and "| a step of two arms" in printed
     plot = tmp_path / "plot.png"
     assert bench.main(["--show", str(files["json"]), "--plot", str(plot)]) == 0
     assert printed.endswith(capsys.readouterr().out), "an earlier run is shown as it was printed"
     assert plot.read_bytes()[:4] == b"\x89PNG"
+
+
+def test_a_second_start_is_a_process_of_its_own(capfd):
+    found = bench.second_start(bench._options(TINY))
+    assert list(found) == ["weights", "trial and compiling", "capture"] and found["trial and compiling"] > 0
+    assert "capture: " in capfd.readouterr().out
+    run = {"figures": [], "start_s": dict.fromkeys(found, 2.0), "second_start_s": dict.fromkeys(found, 1.0)}
+    assert [line.split("|")[-4].strip() for line in report.table(run)[-2:]] == ["4.0", "2.0"]
+
+
+def test_turned_about_every_batch_is_made_first_once(tiny, monkeypatch):
+    orders = []
+
+    def times(model, batches, *_):
+        orders.append(list(batches))
+        return {"base": [2.0, 2.0], "TSW": [1.0, 3.0] if len(orders) == 1 else [4.0, 4.0]}
+
+    monkeypatch.setattr(measures, "_decode_times", times)
+    found = measures.decode(tiny, {"base": [None], "TSW": [None]}, 8, 2, 3, turned=True)
+    assert orders == [["base", "TSW"], ["TSW", "base"]]
+    assert found["TSW"]["ratios"] == [0.5, 1.5, 2.0, 2.0] and found["TSW"]["ratio"] == 1.75
+    assert found["TSW"]["step_ms"] == 1750 and found["base"]["tok_s"] == 1
 
 
 def test_a_failed_check_is_told_and_is_the_exit_code(monkeypatch, capsys):

@@ -5,10 +5,12 @@ import datetime
 import gc
 import json
 import platform
+import subprocess
 import sys
 import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 
@@ -16,7 +18,7 @@ from deltamem.core.errors import DeltaMemError
 from deltamem.tools.bench.checks import run_checks
 from deltamem.tools.bench.measures import copy_rate, step_bytes
 from deltamem.tools.bench.plan import Results, measure_all
-from deltamem.tools.bench.profile import step_profile
+from deltamem.tools.bench.profile import step_profiles
 from deltamem.tools.bench.report import heading, table
 from deltamem.tools.bench.subjects import GEOMETRIES, make_subject, token_ids
 
@@ -28,6 +30,8 @@ def main(arguments=None):
     """Returns the exit code: 1 when something is missing or a check failed (the figures are printed, marked)."""
     options = _options(arguments)
     try:
+        if options.start:
+            return _start_only(options)
         if options.show:
             found = _earlier(options.show)
         else:
@@ -64,6 +68,13 @@ def _earlier(path):
     return found
 
 
+def _start_only(options):
+    found = {"start_s": {}}
+    _start(options, found)
+    _keep(options, found)
+    return 0
+
+
 def _run(options, command):
     """Check and measure; what the file holds."""
     results = Results(60 * options.minutes, lambda: _keep(options, found))
@@ -81,14 +92,17 @@ def _run(options, command):
     gc.collect()  # the model in float32 goes
     found["copy_bytes_s"] = copy_rate(model.device)
     found["weight_bytes"], found["kv_bytes"] = step_bytes(model)
+    if model.device.type == "cuda":  # nothing is compiled on a CPU
+        model.decoder.release()
+        found["second_start_s"] = second_start(options)
     _keep(options, found)
     lower = model.source in GEOMETRIES and model.dtype != torch.float32
     reserve = (FLOAT32_SECONDS if lower else 0) + 5
     histories = options.preload, options.histories
     measure_all(model, results, options.lengths, *histories, options.steps, options.rounds, reserve)
     if options.profile:
-        parts = [step_profile(model, label, options.lengths[0]) for label in (None, "TSW")]
-        Path(options.profile).write_text("\n\n".join("\n".join(part) for part in parts) + "\n", encoding="utf-8")
+        lines = step_profiles(model, (None, "TSW"), options.lengths[0])
+        Path(options.profile).write_text("\n".join(lines), encoding="utf-8")
     if lower and results.left > FLOAT32_SECONDS:
         model.decoder.release()
         exact = make_subject(model.source, options.device, "float32", FEW_LAYERS)
@@ -116,6 +130,20 @@ def _start(options, found):
     model.decoder.warm_up([None, model.adapters["TSW"]], lambda *_: None)
     passed("capture")
     return model
+
+
+def second_start(options):
+    """What `_start` finds in a new process, after this one's start left its compiled kernels on disk."""
+    command = [sys.executable, "-m", "deltamem.tools.bench", "--start", "--model", options.model]
+    command += [
+        part for name in ("device", "dtype") if (value := getattr(options, name)) for part in (f"--{name}", value)
+    ]
+    print("in a second process:", flush=True)
+    with TemporaryDirectory() as folder:
+        file = Path(folder, "start.json")
+        if subprocess.run([*command, "--json", str(file)]).returncode:
+            return {}  # it has told why
+        return json.loads(file.read_text(encoding="utf-8"))["start_s"]
 
 
 def _check(model, options, found, prefix=""):
@@ -160,6 +188,7 @@ def _options(arguments):
     parser.add_argument("--check-tokens", type=int, default=600, help="prompt of the checks")
     parser.add_argument("--check-steps", type=int, default=16, help="tokens that the checks decode")
     parser.add_argument("--minutes", type=float, default=10, help="begin nothing new after this long")
+    parser.add_argument("--start", action="store_true", help="measure nothing but the seconds before the first answer")
     parser.add_argument("--json", help="file for the figures, written after every part")
     parser.add_argument("--plot", help="PNG file")
     parser.add_argument("--profile", help="text file for where a decoding step's time goes, base and TSW")

@@ -53,10 +53,9 @@ class Clock:
 
 
 def alternate(works, clock, rounds):
-    """{name: {"seconds", "ratio"}} of {name: function}, medians of rounds in which all take turns.
+    """{name: [seconds of each round]} of {name: function}, which take turns in every round.
 
-    The ratio is to the first, round by round: whatever slows the machine for a while slows both. Every other round goes
-    backwards, so that nobody always comes after the same one.
+    Every other round goes backwards, so that nobody always comes after the same one.
     """
     for work in works.values():
         work()
@@ -64,14 +63,33 @@ def alternate(works, clock, rounds):
     for number in range(rounds):
         for name in list(works)[:: -1 if number % 2 else 1]:
             times[name].append(clock.timed(works[name]))
-    first = next(iter(times.values()))
-    return {
-        name: {
+    return times
+
+
+def compared(times, base):
+    """{name: {"seconds", "ratio", "ratios"}} of what `alternate` found; base: the name that others are compared with.
+
+    ratios: to the base, round by round: whatever slows the machine for a while slows both. ratio: their median, as
+    seconds is that of the times.
+    """
+    found = {}
+    for name, mine in times.items():
+        ratios = [a / b for a, b in zip(mine, times[base], strict=True)]
+        found[name] = {
             "seconds": statistics.median(mine),
-            "ratio": statistics.median(a / b for a, b in zip(mine, first, strict=True)),
+            "ratio": statistics.median(ratios),
+            "ratios": [round(ratio, 4) for ratio in ratios],
         }
-        for name, mine in times.items()
-    }
+    return found
+
+
+def _speeds(times, base, steps):
+    """The same for rounds of so many decoding steps: {name: {"step_ms", "tok_s", "ratio", "ratios"}}."""
+    found = compared(times, base)
+    for one in found.values():
+        seconds = one.pop("seconds") / steps
+        one |= {"step_ms": 1e3 * seconds, "tok_s": 1 / seconds}
+    return found
 
 
 def copy_rate(device):
@@ -97,7 +115,7 @@ def step_bytes(model):
 
 
 def prefill(model, arms, tokens, rounds):
-    """Seconds of a prompt, {name: {"seconds", "ratio"}}. arms: {name: adapter or None}, the base first."""
+    """Seconds of a prompt, as `compared`. arms: {name: adapter or None}, the base first."""
     ids = token_ids(model, tokens)
 
     def work(adapter):
@@ -105,16 +123,33 @@ def prefill(model, arms, tokens, rounds):
         for part in passes([block(ids, True)], run.by_message, model.chunk):
             run.feed(part)
 
-    return alternate({name: lambda a=a: work(a) for name, a in arms.items()}, Clock(model.device), rounds)
+    works = {name: lambda a=a: work(a) for name, a in arms.items()}
+    return compared(alternate(works, Clock(model.device), rounds), next(iter(arms)))
 
 
-def decode(model, batches, tokens, steps, rounds, states=None):
-    """Steps behind a prompt, {name: {"step_ms", "tok_s", "ratio"}}; None without engine. The ratio is of times.
+def decode(model, batches, tokens, steps, rounds, states=None, turned=False):
+    """Steps behind a prompt, {name: {"step_ms", "tok_s", "ratio", "ratios"}}; None without engine. Ratios are of times.
 
     batches: {name: adapters (None: base) of the answers in one batch}, base alone first. steps: of one round.
-    states: what memories begin with.
+    states: what memories begin with. turned: half of the rounds are with the batches made in the opposite order, so
+    that what depends on where a batch's buffers lie, or on who is captured first, is seen to (the ratios' second half).
     """
-    clock, ids = Clock(model.device), token_ids(model, tokens)
+    base, orders = next(iter(batches)), [list(batches)]
+    if turned:
+        orders, rounds = [*orders, orders[0][::-1]], rounds // 2 + 1
+    times = {name: [] for name in batches}
+    for order in orders:
+        found = _decode_times(model, {name: batches[name] for name in order}, tokens, steps, rounds, states)
+        if found is None:
+            return None
+        for name, seconds in found.items():
+            times[name] += seconds
+    return _speeds(times, base, steps)
+
+
+def _decode_times(model, batches, tokens, steps, rounds, states):
+    """What `alternate` finds of rounds of steps, with every batch made and captured before, in their order."""
+    ids = token_ids(model, tokens)
     need = WARM_UP + (rounds + 1) * steps + 8
     model.decoder.release()
     with ExitStack() as held:
@@ -126,12 +161,9 @@ def decode(model, batches, tokens, steps, rounds, states=None):
             works[name] = lambda batch=batch: [seat.next() for _ in range(steps) for seat in batch.seats]
             for seat in batch.seats * WARM_UP:
                 seat.next()
-        found = alternate(works, clock, rounds)
+        found = alternate(works, Clock(model.device), rounds)
     model.decoder.release()
-    return {
-        name: {"step_ms": 1e3 * one["seconds"] / steps, "tok_s": steps / one["seconds"], "ratio": one["ratio"]}
-        for name, one in found.items()
-    }
+    return found
 
 
 def peak(model, adapter, tokens):
@@ -164,11 +196,8 @@ def plain_decode(model, arms, tokens, steps, rounds):
 
         return work
 
-    found = alternate({name: loop(adapter) for name, adapter in arms.items()}, Clock(model.device), rounds)
-    return {
-        name: {"step_ms": 1e3 * one["seconds"] / steps, "tok_s": steps / one["seconds"], "ratio": one["ratio"]}
-        for name, one in found.items()
-    }
+    works = {name: loop(adapter) for name, adapter in arms.items()}
+    return _speeds(alternate(works, Clock(model.device), rounds), next(iter(arms)), steps)
 
 
 def scan(device, tokens, rank=8, repeats=20):

@@ -59,8 +59,8 @@ def measure_all(model, results, lengths, preloads, histories, steps, rounds, res
     others = {"base": None} | {label: model.adapters[label] for label in VARIANTS}
     together = {"base": [None], "two arms": [None, tsw], "four arms": [None, tsw, None, tsw]}
 
-    def decode(batches, tokens, item="decode", states=None):
-        take(item, tokens, lambda: measures.decode(model, batches, tokens, steps, rounds, states))
+    def decode(batches, tokens, item="decode", turned=False):
+        take(item, tokens, lambda: measures.decode(model, batches, tokens, steps, rounds, turned=turned))
 
     def prefill(arms, tokens):
         few = min(rounds, 3) if tokens > 8192 else rounds
@@ -81,7 +81,7 @@ def measure_all(model, results, lengths, preloads, histories, steps, rounds, res
         return after
 
     for tokens in dict.fromkeys((short, long)):
-        decode(alone, tokens)
+        decode(alone, tokens, turned=True)
         prefill(pair, tokens)
     for label, adapter in pair.items():
         take("peak", long, lambda label=label, adapter=adapter: {label: measures.peak(model, adapter, long)})
@@ -89,7 +89,7 @@ def measure_all(model, results, lengths, preloads, histories, steps, rounds, res
     decode(together, short, "arms")
     preload(preloads[0])
     for tokens in dict.fromkeys((short, long)):
-        decode({name: [adapter] for name, adapter in others.items()}, tokens, "variants")
+        decode({name: [adapter] for name, adapter in others.items()}, tokens, "variants", True)
     prefill(others, long)
     for tokens in preloads[1:]:
         states = preload(tokens)

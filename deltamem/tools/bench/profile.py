@@ -1,5 +1,7 @@
 """Where a decoding step's time goes: every kernel with its launches and microseconds."""
 
+from contextlib import ExitStack
+
 from torch.profiler import ProfilerActivity, profile
 
 from deltamem.tools.bench.checks import seated
@@ -9,26 +11,38 @@ from deltamem.tools.bench.subjects import token_ids
 STEPS = 8
 
 
-def step_profile(model, label, tokens, most=24):
-    """Lines of a table for one answer of an adapter (None: base) behind `tokens` tokens."""
-    cuda = model.device.type == "cuda"
-    clock = Clock(model.device)
-    with seated(model, [model.adapters.get(label)], token_ids(model, tokens), 4 * STEPS) as (batch, _):
-        if batch is None:
-            return ["no decoding engine"]
+def step_profiles(model, labels, tokens, most=24):
+    """Lines of a table for one answer of each adapter (None: base) behind `tokens` tokens."""
+    clock, ids, lines = Clock(model.device), token_ids(model, tokens), {}
+    with ExitStack() as held:
+        batches = {}
+        for label in labels:
+            batches[label], _ = held.enter_context(seated(model, [model.adapters.get(label)], ids, 4 * STEPS))
+            if batches[label] is None:
+                return ["no decoding engine"]
+        for _ in range(2):  # the first profile pays for the profiler's own start
+            for label, batch in batches.items():
+                lines[label] = _lines(label, tokens, *_recorded(batch.seats[0], clock), most)
+    return [line for some in lines.values() for line in (*some, "")]
+
+
+def _recorded(seat, clock):
+    """([(µs, launches, kernel)] of a step, the most µs first; µs by the clock)."""
+    seat.next()
+    begin = clock.now()
+    with profile(activities=[ProfilerActivity.CUDA if clock.cuda else ProfilerActivity.CPU]) as record:
         for _ in range(STEPS):
-            batch.seats[0].next()
-        begin = clock.now()
-        with profile(activities=[ProfilerActivity.CUDA if cuda else ProfilerActivity.CPU]) as record:
-            for _ in range(STEPS):
-                batch.seats[0].next()
-            wall = 1e6 * (clock.now() - begin) / STEPS
+            seat.next()
+        wall = 1e6 * (clock.now() - begin) / STEPS
     found = []
     for event in record.key_averages():
-        spent = event.self_device_time_total if cuda else event.self_cpu_time_total
+        spent = event.self_device_time_total if clock.cuda else event.self_cpu_time_total
         if spent > 0:
             found.append((spent / STEPS, event.count / STEPS, event.key))
-    found.sort(reverse=True)
+    return sorted(found, reverse=True), wall
+
+
+def _lines(label, tokens, found, wall, most):
     lines = [
         f"{label or 'base'} behind {tokens:,} tokens: {sum(f[0] for f in found):.0f} µs in kernels, "
         f"{sum(f[1] for f in found):.0f} launches, {wall:.0f} µs by the clock (under the profiler), a step",
