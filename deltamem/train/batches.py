@@ -24,6 +24,7 @@ class Slot(NamedTuple):
         targets: [B, TARGETS] token ids, -100 where there is none, or None in a turn that asks nothing.
         kept: [B, KEPT] evenly spread over an ordinary turn, where predictions are to stay the backbone's; -1: nowhere.
         messages: [B, T] number of each token's message, or None in a turn, which has two.
+        told: [B] number of the turn that told what this one asks for, -1: none; or None in a turn that asks nothing.
     """
 
     ids: Tensor
@@ -33,6 +34,7 @@ class Slot(NamedTuple):
     targets: Tensor | None
     kept: Tensor | None = None
     messages: Tensor | None = None
+    told: Tensor | None = None
 
     def trimmed(self) -> "Slot":
         """Without the columns that are padding in every row."""
@@ -94,6 +96,7 @@ def encode_slot(chat, turns: list[Turn | None], kind: str) -> Slot:
     positions = torch.zeros(len(turns), TARGETS, dtype=torch.long)
     targets = torch.full((len(turns), TARGETS), -100)
     kept = torch.full((len(turns), KEPT), -1)
+    told = torch.full((len(turns),), -1)
     for row, turn in enumerate(turns):
         encoded = turn and encode_turn(chat, turn, width)
         if not encoded:
@@ -107,9 +110,11 @@ def encode_slot(chat, turns: list[Turn | None], kind: str) -> Slot:
             span = torch.arange(encoded.first, encoded.end)
             positions[row, : len(span)] = span - 1
             targets[row, : len(span)] = ids[row, encoded.first : encoded.end]
+        if turn.told is not None:
+            told[row] = turn.told
     if kind not in ASKING:
-        positions = targets = None
-    return Slot(ids, valid, spans, positions, targets, kept)
+        positions = targets = told = None
+    return Slot(ids, valid, spans, positions, targets, kept, told=told)
 
 
 class Batches(Dataset):

@@ -22,6 +22,7 @@ class Turn:
 
     learned: the reply is a training target. whole: the reply ends here. ordinary: it tells and asks nothing that a
     memory is for, so the backbone's predictions of it are to stay. bare: the user's text alone, outside of any message.
+    told: number of the turn that told, or last corrected, the fact that this one asks for.
     """
 
     user: str
@@ -31,6 +32,7 @@ class Turn:
     before: tuple[tuple[str, str], ...] = ()
     ordinary: bool = False
     bare: bool = False
+    told: int | None = None
 
 
 @dataclass(frozen=True)
@@ -86,9 +88,12 @@ class Told:
     corrected: set[str] = field(default_factory=set)
     asked: dict[str, int] = field(default_factory=dict)
     documents: list[tuple[tuple[str, ...], str]] = field(default_factory=list)  # (wordings of a question, answer)
+    turn: int = 0  # number of the turn being made
+    turns: dict[str, int] = field(default_factory=dict)  # which told each fact, or corrected it last
 
     def add(self, fact: Fact) -> Fact:
         self.facts[fact.key] = fact
+        self.turns[fact.key] = self.turn
         if fact.key not in self.waiting:
             self.waiting.append(fact.key)
         return fact
@@ -128,10 +133,13 @@ class Episodes:
         most = min(len(tells), self.most_facts)
         count = most if rng.random() < 0.5 else rng.randint(min(1, most), most)
         silent = set(tells) - set(rng.sample(tells, count))
-        return [
-            self._chat(rng) if i in silent and rng.random() < 0.85 else None if i in silent else makers[slot](rng, told)
-            for i, slot in enumerate(layout.slots)
-        ]
+        turns = []
+        for told.turn, slot in enumerate(layout.slots):
+            if told.turn in silent:
+                turns.append(self._chat(rng) if rng.random() < 0.85 else None)
+            else:
+                turns.append(makers[slot](rng, told))
+        return turns
 
     # What is told
 
@@ -243,7 +251,7 @@ class Episodes:
         """A real dialogue, one exchange a turn, and questions about what was said so far."""
         document = rng.choice(self.dialogues)
         exchanges, said, turns = iter(document.exchanges), "", []
-        for slot in layout.slots:
+        for told.turn, slot in enumerate(layout.slots):
             exchange = next(exchanges, None) if slot not in ASKING else None
             if slot in ASKING:
                 told.documents = [pair for pair in document.questions if pair[1].lower() in said.lower()]
@@ -277,8 +285,8 @@ class Episodes:
         told.asked[key] = 1
         if rng.random() < 0.3:
             # The leading space makes the first word the same token as inside a sentence.
-            return Turn(question + rng.choice(SHORT_ANSWER), " " + fact.value, learned=True)
-        return Turn(casual(rng, question), fact.answer, learned=True)
+            return Turn(question + rng.choice(SHORT_ANSWER), " " + fact.value, learned=True, told=told.turns[key])
+        return Turn(casual(rng, question), fact.answer, learned=True, told=told.turns[key])
 
     def _unknown(self, rng: random.Random, told: Told) -> str:
         """A question about something that was not told, often of a kind that was."""

@@ -50,6 +50,12 @@ class TrainingLayer(DeltaMemLayer):
         """Back to the weights themselves."""
         self._cast = None
 
+    def raw_queries(self, x: Tensor) -> Tensor:
+        """x [B, N, hidden] as projected for queries: [B, H, N, r] float32."""
+        weight = self.memory_q_proj if self._cast is None else self._cast["weight"][: self.config.width]
+        raw = F.linear(x.to(weight.dtype), weight).float()
+        return raw.unflatten(-1, (-1, self.config.rank)).transpose(1, 2)
+
     def forward(self, x: Tensor, state: Tensor, plan: Plan, with_gates: bool = True):
         if isinstance(plan.segments, TurnSegments):
             return *self._turn(x, state, plan.segments), None
@@ -101,6 +107,15 @@ def message_turn(x, state, weights, present, late, query, weight, bias) -> tuple
     early, fresh = (q @ s.transpose(-1, -2) for s in states[:2])
     reads = torch.where(late[:, None, :, None], fresh, early)
     return reads.transpose(1, 2).flatten(2), states[2]
+
+
+def queries(layers: dict[str, TrainingLayer], inputs: dict[str, Tensor], positions: Tensor) -> Tensor:
+    """What the layers ask their states at `positions` [B, N]: [B, L, H, N, r]; inputs: their x [B, T, hidden]."""
+    raw = []
+    for name, layer in layers.items():
+        x = inputs[name]
+        raw.append(layer.raw_queries(x.gather(1, positions[..., None].expand(-1, -1, x.shape[-1]))))
+    return layer._normalised(torch.stack(raw, dim=1))
 
 
 @cache

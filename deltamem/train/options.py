@@ -48,6 +48,7 @@ class Options:
     similar: float = option(0.3, "share of further facts like an earlier one, which only their keys tell apart")
     begin: float | None = option(None, "where in the curriculum to start, 0 to 1; default: 0, and 1 with --start-from")
     keep: float = option(0.5, "weight of staying with the backbone's predictions in ordinary text")
+    consistency: float = option(0.0, "weight of reading facts as they stood when told, whatever was written since")
     batch_share: float = option(1.0, "share of the usual batch, for small machines")
     checkpoint_layers: bool = option(False, "keep only layer inputs: less memory, a third more time")
     workers: int = option(0, "processes that prepare batches")

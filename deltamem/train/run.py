@@ -90,7 +90,10 @@ def make_step(options: Options, model, adapter, out: Path):
         lora = new_lora(model.backbone, sum(p.numel() for p in adapter.parameters()))
         return LoraStep(model.backbone), partial(save_lora, lora, out / "adapter"), None
     paper = options.recipe == "paper"
-    step = PaperStep(model.backbone, adapter) if paper else ChatStep(model.backbone, adapter, options.keep)
+    if paper:
+        step = PaperStep(model.backbone, adapter)
+    else:
+        step = ChatStep(model.backbone, adapter, options.keep, options.consistency)
     save = partial(write_adapter, adapter, out / "adapter", torch.float16, pt=False)
     return step, save, partial(sample, model, adapter, options.cases)
 

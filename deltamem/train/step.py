@@ -12,7 +12,8 @@ from deltamem.core.binding import Binding, bind
 from deltamem.core.plan import Plan
 
 from .batches import Slot
-from .layers import TurnSegments
+from .consistency import disturbance, layer_inputs
+from .layers import TurnSegments, queries
 
 ATTENTION = "deltamem_causal"
 
@@ -70,15 +71,16 @@ class ChatStep(nn.Module):
 
     keep: weight of the mean divergence KL(backbone ‖ with memory) of next-token predictions in ordinary turns, in the
     last place that tells and the last that asks; without it the steering of ordinary text is nobody's business, and
-    fluency is lost. Turns that tell a fact are left alone: what they write depends on how they are steered. The adapter
-    is the only registered part: what is trained, and what processes keep equal among them.
+    fluency is lost. Turns that tell a fact are left alone: what they write depends on how they are steered.
+    consistency: weight of the mean `disturbance` of what is asked for. The adapter is the only registered part: what is
+    trained, and what processes keep equal among them.
     """
 
     fixed_shapes = True
 
-    def __init__(self, backbone, adapter, keep: float = 0.0):
+    def __init__(self, backbone, adapter, keep: float = 0.0, consistency: float = 0.0):
         super().__init__()
-        self.adapter, self.keep = adapter, keep
+        self.adapter, self.keep, self.consistency = adapter, keep, consistency
         self._backbone = (backbone,)  # in a tuple: not a submodule
 
     def forward(self, slots: list[Slot]) -> Tensor:
@@ -95,18 +97,26 @@ class ChatStep(nn.Module):
     def _loss(self, backbone, slots: list[Slot]) -> Tensor:
         by_message = self.adapter.config.memory_write_granularity != "token"
         binding = Binding(self.adapter)
-        asking, kept = [], []
+        asking, kept, disturbed, history = [], [], [], []
         last = {slot.targets is None: i for i, slot in enumerate(slots) if slot.kept is not None} if self.keep else {}
         for i, slot in enumerate(slots):
             binding.plan = turn_plan(slot, by_message)
-            with causal_attention(backbone), bind(backbone, binding):
+            # Before the third turn nothing was written since anything was told.
+            watched = self.adapter.layers if self.consistency and slot.told is not None and i > 1 else {}
+            with causal_attention(backbone), bind(backbone, binding), layer_inputs(watched) as inputs:
                 hidden = last_hidden(backbone, slot)
+            if watched:
+                disturbed.append(disturbance(queries(watched, inputs, slot.positions), history, slot))
+            if self.consistency:
+                history.append(torch.stack([binding.states[name] for name in self.adapter.layers], dim=1))
             if slot.targets is not None:
                 asking.append(reply_loss(backbone, hidden, slot))
             if i in last.values():
                 kept.append(divergence(backbone, hidden, slot))
         loss = _mean(asking)
-        return loss + self.keep * _mean(kept) if kept else loss
+        if kept:
+            loss = loss + self.keep * _mean(kept)
+        return loss + self.consistency * _mean(disturbed) if disturbed else loss
 
 
 def _mean(parts: list[tuple[Tensor, Tensor]]) -> Tensor:

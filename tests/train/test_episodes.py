@@ -122,3 +122,28 @@ def test_frames_lose_no_value():
     for some in zip(facts[::3], facts[1::3], facts[2::3], strict=True):
         text = joined(rng, [fact.statement for fact in some]).lower()
         assert all(fact.value.lower() in text for fact in some)
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_a_turn_that_asks_names_the_turn_that_told(episodes, name):
+    asking, made = 0, {word.lower() for word in WORDS}
+    for seed in range(60):
+        turns = episodes.make(random.Random(seed), LAYOUTS[name])
+        for i, turn in enumerate(turns):
+            if turn is None or turn.told is None:
+                continue
+            assert LAYOUTS[name].slots[i] in ASKING and turn.told < i
+            words = re.findall(r"\w+", turn.reply.lower())
+            known = {word for word in words if word in made or word.isdigit()}
+            asking += len(known)
+            assert known <= set(re.findall(r"\w+", said(turns[turn.told]).lower()))
+    assert asking > 20
+
+
+def test_a_corrected_fact_was_told_by_its_correction():
+    rng, told = random.Random(2), Told()
+    episodes = Episodes(Values(WORDS, "train"), SmallTalk(), [])
+    fact = episodes._fact(rng, told)
+    told.turn = 3
+    told.add(corrected(rng, episodes.values, fact, "train"))
+    assert told.turns == {fact.key: 3}
