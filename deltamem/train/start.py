@@ -7,45 +7,50 @@ from deltamem.core.attach import empty_adapter, new_adapter
 
 from .checkpoint import TrainingError
 
+SMALL = 0.1  # of what fresh weights are: how new components of keys and queries begin beside trained ones
+
 
 def started_from(source: Adapter, config: HFDeltaMemConfig, backbone) -> Adapter:
     """A trainable adapter of `config` that begins with the weights of `source`.
 
-    It may steer more heads and have other layers; new steering weights begin at zero, new layers as fresh ones. One
-    state can be taken out of several, and more states be added whose steering begins at zero, so that the larger
-    adapter does at first what the smaller one did. A gate bias is taken over where both write the same way: gates of
-    whole messages work on another scale than those of tokens.
+    It may steer more heads and have other layers, more states and a larger rank; what is new is steered by zero at
+    first, and new components of keys and queries begin small, so that the larger adapter does at first what the
+    smaller one did (with a larger rank: nearly). One state can be taken out of several. A gate bias is taken over where
+    both write the same way: gates of whole messages work on another scale than those of tokens. Raises TrainingError
+    for a smaller rank, and for fewer states unless it is one.
     """
-    if source.config.rank != config.rank or (1 < config.num_state_heads < source.config.num_state_heads):
+    had, wanted = source.config.num_state_heads, config.num_state_heads
+    if source.config.rank > config.rank or 1 < wanted < had:
         raise TrainingError(
-            f"An adapter of rank {source.config.rank} with {source.config.num_state_heads} states cannot start one of "
-            f"rank {config.rank} with {config.num_state_heads}; keep the rank, and take as many states or more, or one."
+            f"An adapter of rank {source.config.rank} with {had} states cannot start one of rank {config.rank} with "
+            f"{wanted}; keep the rank or take a larger one, and take as many states or more, or one."
         )
     adapter = new_adapter(backbone, config)
     plain = empty_adapter(backbone, config)
-    writes = source.config.memory_write_granularity
-    rank, had, wanted = config.rank, source.config.num_state_heads, config.num_state_heads
+    same_writes = config.memory_write_granularity == source.config.memory_write_granularity
     with torch.no_grad():
         for name, layer in adapter.layers.items():
             if name not in source.layers:
                 continue
             old = source.layers[name]
-            rows, factor = slice(0, had * rank), 1.0
-            if wanted < had:
-                state = _strongest(old, rank)
-                rows, factor = slice(state * rank, (state + 1) * rank), 2.0
-            kept = min(had, wanted) * rank
+            taken, factor = ([_strongest(old, source.config.rank)], 2.0) if wanted < had else (list(range(had)), 1.0)
             for parameter, new in layer.named_parameters():
                 weight = getattr(old, parameter, None)
                 if parameter.startswith("delta_"):
                     new.copy_(getattr(plain.layers[name], parameter))
                     if weight is not None:
-                        new[:, :kept] = weight[:, rows] * factor
-                elif parameter == "beta_bias" and config.memory_write_granularity != writes:
-                    continue
-                elif weight is not None:
-                    new[:kept] = weight[rows]
+                        _copy_states(weight.T * factor, new.T, had, wanted, taken)
+                elif weight is not None and (same_writes or parameter != "beta_bias"):
+                    if parameter in ("memory_q_proj", "memory_k_proj") and config.rank > source.config.rank:
+                        new.mul_(SMALL)
+                    _copy_states(weight, new, had, wanted, taken)
     return adapter.requires_grad_(True)
+
+
+def _copy_states(old, new, had: int, wanted: int, taken: list[int]) -> None:
+    """The states `taken` out of `had` into the first of `wanted`; dimension 0 holds their components, state by state."""
+    found = old.unflatten(0, (had, -1))[taken]
+    new.unflatten(0, (wanted, -1))[: len(taken), : found.shape[1]] = found
 
 
 def _strongest(layer, rank: int) -> int:

@@ -30,6 +30,18 @@ def test_a_larger_adapter_begins_as_the_smaller_one(tiny, options):
     assert all(parameter.requires_grad for parameter in new.parameters())
 
 
+@pytest.mark.parametrize("states", [2, 3])
+def test_a_larger_rank_begins_nearly_as_the_smaller_one(tiny, states):
+    old = source(tiny, num_state_heads=2)
+    with torch.no_grad():
+        for layer in old.layers.values():
+            layer.delta_o_proj.mul_(20.0)  # so that the memory is felt
+    new = started_from(old, config(rank=6, alpha=12.0, num_state_heads=states), tiny.backbone)
+    with torch.no_grad():
+        steered = output(tiny, old) - tiny.backbone(torch.arange(5, 15)[None]).logits
+    assert (output(tiny, new) - output(tiny, old)).norm() < 0.1 * steered.norm()
+
+
 def test_one_state_out_of_several_keeps_reading_and_writing(tiny):
     old = source(tiny, num_state_heads=2)
     new = started_from(old, config(), tiny.backbone)
@@ -50,8 +62,8 @@ def test_whole_messages_keep_their_own_gate(tiny):
     assert all((layer.beta_bias == 0.5).all() for layer in again.layers.values())
 
 
-def test_other_ranks_and_fewer_states_are_refused(tiny):
+def test_a_smaller_rank_and_fewer_states_are_refused(tiny):
     with pytest.raises(TrainingError, match="rank 4 with 3 states"):
         started_from(source(tiny, num_state_heads=3), config(num_state_heads=2), tiny.backbone)
     with pytest.raises(TrainingError, match="keep the rank"):
-        started_from(source(tiny), config(rank=8), tiny.backbone)
+        started_from(source(tiny), config(rank=2), tiny.backbone)
