@@ -48,7 +48,7 @@ def started_from(source: Adapter, config: HFDeltaMemConfig, backbone) -> Adapter
 
 
 def _copy_states(old, new, had: int, wanted: int, taken: list[int]) -> None:
-    """The states `taken` out of `had` into the first of `wanted`; dimension 0 holds their components, state by state."""
+    """States `taken` of `had` into the first of `wanted`; dimension 0 holds their components, state by state."""
     found = old.unflatten(0, (had, -1))[taken]
     new.unflatten(0, (wanted, -1))[: len(taken), : found.shape[1]] = found
 
