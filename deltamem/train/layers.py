@@ -38,17 +38,21 @@ class TrainingLayer(DeltaMemLayer):
     precision would have them; gates, reads, writes and the state stay float32.
     """
 
-    _cast: dict[str, Tensor] | None = None  # this step's weights in the backbone's dtype
+    _held: dict[str, Tensor] | None = None  # this step's weights in the backbone's dtype
 
     def begin_step(self, dtype: torch.dtype) -> None:
-        """Cast the weights once for all passes of a step, whose gradients then add up before they are cast back."""
+        """Cast the weights once for all passes of a step, whose gradients then add up before they are cast back.
+
+        They hold until the next step begins: layers that run again in the backward pass need them too.
+        """
         weight, bias = self._packed()
         steering = {name: self._parameters[f"delta_{name}_proj"].to(dtype) for name in self.config.delta_heads}
-        self._cast = {"weight": weight.to(dtype), "bias": bias.to(dtype), **steering}
+        self._held = {"weight": weight.to(dtype), "bias": bias.to(dtype), **steering}
 
-    def end_step(self) -> None:
-        """Back to the weights themselves."""
-        self._cast = None
+    @property
+    def _cast(self) -> dict[str, Tensor] | None:
+        """None outside training, as when recall is sampled: the weights have moved on since the cast."""
+        return self._held if torch.is_grad_enabled() else None
 
     def raw_queries(self, x: Tensor) -> Tensor:
         """x [B, N, hidden] as projected for queries: [B, H, N, r] float32."""

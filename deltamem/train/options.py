@@ -53,6 +53,7 @@ class Options:
     checkpoint_layers: bool = option(False, "keep only layer inputs: less memory, a third more time")
     workers: int = option(0, "processes that prepare batches")
     checkpoint_every: int = option(Settings.checkpoint_every, "steps between checkpoints")
+    report_every: int = option(25, "steps between lines of the log")
     sample_every: int = option(0, "steps between samples of recall; 0: none")
     cases: int = option(40, "cases of such a sample")
 

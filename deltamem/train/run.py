@@ -101,7 +101,8 @@ def make_step(options: Options, model, adapter, out: Path):
 def train(options: Options, out: Path, resume: bool = False) -> None:
     """Train, and leave checkpoint, log.jsonl, run.json, curves.png and adapter/ in `out`. Raises DeltaMemError."""
     accelerator = Accelerator()
-    model = load_model(options.model, adapter=None, device=str(accelerator.device))
+    # sdpa: checkpointed layers run again outside step.causal_attention, with the backend the model was loaded with.
+    model = load_model(options.model, adapter=None, device=str(accelerator.device), attention="sdpa")
     adapter = make_adapter(options, model.backbone)
     batches = make_batches(options, model, (accelerator.process_index, accelerator.num_processes))
     settings = replace(options.settings, steps=len(batches))
@@ -115,7 +116,7 @@ def train(options: Options, out: Path, resume: bool = False) -> None:
     if accelerator.is_main_process:
         start_record(out, options, model, batches)
     try:
-        trainer.run(workers=options.workers, sample_every=options.sample_every, minutes=options.minutes)
+        trainer.run(options.workers, options.report_every, options.sample_every, options.minutes)
     finally:
         trainer.graphs.clear()  # NCCL ends no connection over which a graph holds a sum: the process would stay
     if accelerator.is_main_process:

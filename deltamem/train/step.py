@@ -88,11 +88,7 @@ class ChatStep(nn.Module):
         if backbone.device.type == "cuda" and backbone.dtype == torch.bfloat16:
             for layer in layers:
                 layer.begin_step(backbone.dtype)
-        try:
-            return self._loss(backbone, slots)
-        finally:
-            for layer in layers:
-                layer.end_step()
+        return self._loss(backbone, slots)
 
     def _loss(self, backbone, slots: list[Slot]) -> Tensor:
         by_message = self.adapter.config.memory_write_granularity != "token"

@@ -109,8 +109,9 @@ def test_parts_of_a_batch_add_up(tiny, batches, tmp_path):
     assert trainer.update(slots).item() == pytest.approx(sum(losses) / 2, rel=1e-5)
 
 
-@pytest.mark.parametrize("write", ["token", "message_mean"])
-def test_layers_that_run_again_give_the_same_gradient(tiny_model_folder, tiny, batches, tmp_path, write):
+@pytest.mark.parametrize(("write", "cast"), [("token", False), ("token", True), ("message_mean", False)])
+def test_layers_that_run_again_give_the_same_gradient(tiny_model_folder, tiny, batches, tmp_path, write, cast):
+    """cast: with weights cast once a step, as on a GPU."""
     from deltamem.runtime import load_model
 
     again = load_model(str(tiny_model_folder), adapter=None, device="cpu")
@@ -119,6 +120,9 @@ def test_layers_that_run_again_give_the_same_gradient(tiny_model_folder, tiny, b
     gradients = []
     for model in (tiny, again):
         trainer = make_trainer(model, batches, tmp_path, memory_write_granularity=write)
+        if cast:
+            for layer in trainer.step_module.adapter.layers.values():
+                layer.begin_step(torch.float32)
         trainer.step_module(batches[4][1]).backward()
         gradients.append([p.grad for p in trainer.parameters])
     assert all(torch.equal(a, b) for a, b in zip(*gradients, strict=True))
