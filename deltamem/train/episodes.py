@@ -5,11 +5,11 @@ A conversation is a list of turns; every turn is one pass with its own context, 
 
 import random
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from .facts import Fact, asked_again, corrected, make_fact, noted
 from .families import EVERYDAY
-from .frames import UNTOLD, casual, in_frame, joined, long_sentence
+from .frames import UNTOLD, casual, in_frame, joined, long_sentence, worn
 from .smalltalk import PROMPTS, REPLIES, SHORT_ANSWER, SmallTalk
 from .sources import Document, blank
 from .wordings import QUESTION_FRAMES, spelled
@@ -105,6 +105,7 @@ class Episodes:
     ordinary: (prompt, the backbone's own reply) pairs that keep its ordinary answers. most_facts: told in one
     conversation. dialogues, passages: real ones with questions. by_message: the memory writes whole messages, so a
     pass holds one exchange. similar: share of further facts that are of an earlier one's family, to be told apart.
+    worn: share of statements and questions that have lost some of their words, see `worn`.
     """
 
     def __init__(
@@ -117,10 +118,11 @@ class Episodes:
         passages: list[Document] = (),
         by_message: bool = False,
         similar: float = 0.3,
+        worn: float = 0.0,
     ):
         self.values, self.talk, self.ordinary, self.most_facts = values, talk, ordinary, most_facts
         self.dialogues, self.passages, self.by_message = dialogues, passages, by_message
-        self.similar = similar
+        self.similar, self.worn = similar, worn
 
     def make(self, rng: random.Random, layout: Layout) -> list[Turn | None]:
         """One conversation with as many turns as the layout has slots; None is a turn left out."""
@@ -156,7 +158,12 @@ class Episodes:
             if fact.value.lower() not in values:
                 break
             like = None
-        return told.add(fact)
+        return told.add(replace(fact, statement=self._worn(rng, fact.statement, fact)))
+
+    def _worn(self, rng: random.Random, text: str, fact: Fact) -> str:
+        if not self.worn or rng.random() >= self.worn:
+            return text
+        return worn(rng, text, [fact.value, *dict(fact.slots).values()])
 
     def _statement(self, rng: random.Random, told: Told, about=None) -> str:
         """The statement of a new fact or, now and then, of an earlier one's correction."""
@@ -282,6 +289,7 @@ class Episodes:
         key = told.waiting.pop(rng.randrange(len(told.waiting))) if told.waiting else rng.choice(list(told.facts))
         fact = told.facts[key]
         question = asked_again(rng, fact) if key in told.asked else fact.question
+        question = self._worn(rng, question, fact)
         told.asked[key] = 1
         if rng.random() < 0.3:
             # The leading space makes the first word the same token as inside a sentence.
@@ -296,7 +304,7 @@ class Episodes:
             if {"{k}", "{p}", "{s}", "{o}"} & set(re.findall("{.}", fact.family.asked[0])) or not told.facts:
                 break
             like = None
-        return fact.question
+        return self._worn(rng, fact.question, fact)
 
 
 def ordinary_prompts(rng: random.Random, values: Values, talk: SmallTalk, count: int) -> list[str]:

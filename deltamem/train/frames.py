@@ -110,3 +110,32 @@ def joined(rng: random.Random, statements: list[str]) -> str:
         goes_on = not join.endswith(". ") and join != " "
         text = (text[:-1] if join != " " else text) + join + (lower_start(following) if goes_on else following)
     return text
+
+
+# What stands in for a lost word: words that say little.
+STOPGAPS = (
+    "a the my our your this that these it one some any all each here there now then today again still just only even "
+    "really simply maybe always ever also too well so and or but as if when while for from with without about of in on "
+    "at by to into over under near after before between is was be been being has had do did can could will would may "
+    "might must get got give go come take make keep put set see say said tell told know think call find use want need "
+    "like means stands holds remains seems looks became thing way matter case word kind sort part side end place time"
+).split()
+
+
+def worn(rng: random.Random, text: str, kept: list[str]) -> str:
+    """The text with some words lost, replaced or added, but for those that occur in `kept`.
+
+    What is meant must then be found by any part of what was said, as in a wording never seen before.
+    """
+    names = {word.lower() for words in kept for word in re.findall(r"\w+", words)}
+    rate, words = rng.choice((0.1, 0.2, 0.3)), []
+    for word in text.split():
+        draw, named = rng.random(), not names.isdisjoint(re.findall(r"\w+", word.lower()))
+        if draw < rate and not named:
+            if draw < rate / 2:
+                words.append(rng.choice(STOPGAPS) + re.sub(r"^\w[\w']*", "", word))
+            continue
+        if draw > 1 - rate / 4 and not named:
+            words.append(rng.choice(STOPGAPS))
+        words.append(word)
+    return " ".join(words)

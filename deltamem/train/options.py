@@ -46,6 +46,7 @@ class Options:
     ordinary: int = option(1024, "prompts whose ordinary answers are rehearsed")
     most_facts: int = option(8, "facts told in one conversation at most")
     similar: float = option(0.3, "share of further facts like an earlier one, which only their keys tell apart")
+    worn: float = option(0.0, "share of statements and questions with words lost or replaced: unseen wordings")
     begin: float | None = option(None, "where in the curriculum to start, 0 to 1; default: 0, and 1 with --start-from")
     keep: float = option(0.5, "weight of staying with the backbone's predictions in ordinary text")
     consistency: float = option(0.0, "weight of reading facts as they stood when told, whatever was written since")

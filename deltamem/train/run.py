@@ -68,6 +68,7 @@ def make_episodes(options: Options, model) -> Episodes:
         passages,
         by_message=options.write != "token",
         similar=options.similar,
+        worn=options.worn,
     )
 
 

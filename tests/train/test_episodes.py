@@ -8,7 +8,7 @@ import pytest
 from deltamem.train.episodes import ASKING, LAYOUTS, Episodes, Told
 from deltamem.train.facts import corrected, make_fact
 from deltamem.train.families import EVERYDAY
-from deltamem.train.frames import CORRECTIONS_TEST, UNTOLD, in_frame, joined, long_sentence
+from deltamem.train.frames import CORRECTIONS_TEST, UNTOLD, capital, in_frame, joined, long_sentence
 from deltamem.train.smalltalk import SmallTalk
 from deltamem.train.sources import Document
 from deltamem.train.words import Values
@@ -147,3 +147,14 @@ def test_a_corrected_fact_was_told_by_its_correction():
     told.turn = 3
     told.add(corrected(rng, episodes.values, fact, "train"))
     assert told.turns == {fact.key: 3}
+
+
+def test_as_many_texts_are_worn_as_asked_for():
+    def told(share):
+        rng, facts = random.Random(1), []
+        episodes = Episodes(Values(WORDS, "train"), SmallTalk(), [], worn=share)
+        for _ in range(60):
+            facts.append(episodes._fact(rng, Told()))
+        return [fact.statement == capital(fact.wording.format(**dict(fact.slots))) for fact in facts]
+
+    assert all(told(0.0)) and 0 < sum(told(1.0)) < 30

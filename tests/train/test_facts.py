@@ -7,6 +7,7 @@ import pytest
 
 from deltamem.train.facts import asked_again, make_fact, noted
 from deltamem.train.families import EVERYDAY, FAMILIES
+from deltamem.train.frames import worn
 from deltamem.train.wordings import SOUGHT_FRAMES, spelled
 from deltamem.train.words import Values, invented_name, is_test_value
 
@@ -86,3 +87,12 @@ def test_a_taken_key_is_not_used_again():
 def test_invented_names_are_words():
     rng = random.Random(3)
     assert all(invented_name(rng).isalpha() for _ in range(200))
+
+
+def test_worn_texts_keep_what_they_are_about_and_lose_other_words():
+    rng, said = random.Random(2), set()
+    for _ in range(300):
+        text = worn(rng, "The name of my old dog, by the way, is Rex Bone.", ["dog", "Rex Bone", ""])
+        assert "dog," in text.split() and "Rex Bone." in text
+        said.add(text)
+    assert len(said) > 200
