@@ -14,6 +14,7 @@ EXAMPLES = """examples:
   python -m deltamem.eval --task recall --condition base memory --limit 80
   python -m deltamem.eval --task locomo --data locomo10.json --adapter TSW MSW
   accelerate launch --num_processes 8 -m deltamem.eval --task locomo --data locomo10.json
+  accelerate launch --multi_gpu --num_processes 2 -m deltamem.eval --device cpu  (accelerate's --cpu starts one process)
   python -m deltamem.eval --compare runs/eval/*.jsonl --out summary
 The same command goes on where it was stopped or killed.
 """

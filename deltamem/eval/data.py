@@ -3,6 +3,7 @@
 import csv
 import gzip
 import json
+import re
 import zlib
 from pathlib import Path
 
@@ -38,28 +39,30 @@ def local_rows(path):
 def hub_rows(task, place):
     """[(where, row)] of a benchmark's public files. place: the protocol's "data", with repository and files.
 
-    Files are fetched as they are and read like local ones, so both pass the same checks. Raises EvalError that says
-    what to accept or download.
+    Files are fetched as they are and read like local ones, so both pass the same checks. "gated" in place: whether
+    terms have to be accepted first. Raises EvalError that says what to accept or download.
     """
     if "repository" not in place:
         raise EvalError(f"{task} is not on the hub: {place['get']} and give its path with --data.")
     from huggingface_hub import errors, hf_hub_download
 
     repository, page = place["repository"], f"https://huggingface.co/datasets/{place['repository']}"
-    rows = []
+    files, rows = ", ".join(place["files"]), []
+    files += " (one folder for all)" if len(place["files"]) > 1 else ""
+    terms = "accept its terms and " if place.get("gated") else ""
     for file in place["files"]:
         try:
             path = hf_hub_download(repository, file, repo_type="dataset", revision=place.get("revision"))
         except errors.GatedRepoError as error:
             raise EvalError(
                 f"{task} is gated: accept its terms at {page}, log in with `hf auth login` and start again (or give "
-                f"{file} with --data)."
+                f"{files} with --data)."
             ) from error
         except Exception as error:  # disk, proxy, HTTP and protocol errors: each layer of the client has its own
-            said = f"{type(error).__name__}: {str(error).strip().splitlines()[0][:200] if str(error).strip() else ''}"
+            said = re.split(r"\n|[.] ", f"{type(error).__name__}: {str(error).strip()}")[0][:200]
             raise EvalError(
-                f"{task} could not be fetched from the hub ({said}); check the network, or download {file} from {page} "
-                "and give it with --data."
+                f"{task} could not be fetched from the hub ({said}); check the network, or {terms}download {files} "
+                f"from {page} and give it with --data."
             ) from error
         rows += local_rows(path)
     return rows

@@ -3,9 +3,12 @@
 import hashlib
 import importlib.metadata
 import os
+import sys
+from datetime import timedelta
 from pathlib import Path
 
 import torch
+from accelerate import PartialState
 from tqdm import tqdm
 
 from deltamem.core.files import adapter_hash
@@ -75,6 +78,8 @@ class Evaluation:
                     )
                     header = self._header(task, protocol, conversations, total, key, label)
                     paths.append(self._answer(runner, header, conversations))
+        if self.world > 1:
+            PartialState().destroy_process_group()
         return paths
 
     def _conversations(self, task):
@@ -113,8 +118,6 @@ class Evaluation:
             bar.close()
             file.close()
         if self.world > 1:
-            from accelerate import PartialState
-
             PartialState().wait_for_everyone()
         return join_parts(self.options.out, name) if self.rank == 0 else file.path
 
@@ -169,12 +172,17 @@ def _published(task, path):
 
 
 def _process(device):
-    """(rank, number of processes, device) under accelerate launch, else of one process."""
+    """(rank, number of processes, device) under accelerate launch or torchrun, else of one process."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        if os.environ.get("ACCELERATE_USE_CPU") == "True" and "MASTER_PORT" in os.environ:  # it was told of several
+            print(
+                "note: accelerate launch --cpu starts one process, however many it is told; for several give it "
+                "--multi_gpu in place of --cpu, and this command --device cpu",
+                file=sys.stderr,
+            )
         return 0, 1, device
-    from accelerate import PartialState
-
-    state = PartialState(cpu=device == "cpu")
+    # A process that is done waits for the slowest one: hours, where the answers are long.
+    state = PartialState(cpu=device == "cpu", timeout=timedelta(days=7))
     return state.process_index, state.num_processes, str(state.device)
 
 

@@ -1,5 +1,7 @@
 """Means with bootstrap intervals, and paired differences."""
 
+import functools
+
 import numpy as np
 
 RESAMPLES = 4000
@@ -26,6 +28,7 @@ def difference(values, others, weights):
     return mean_interval(values - others, weights)
 
 
+@functools.lru_cache(maxsize=2)  # the runs of a table have as many questions, and drawing takes most of its time
 def _resamples(n):
     """[RESAMPLES, n] how often each question is drawn."""
     return np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), size=RESAMPLES).astype(float)

@@ -208,7 +208,7 @@ def test_what_the_hub_withholds(monkeypatch):
     with pytest.raises(EvalError, match="accept its terms at https://huggingface.co/datasets/Idavidrein/gpqa"):
         hub_rows("gpqa_diamond", place)
     refuse(errors.LocalEntryNotFoundError("no connection\nmore"))
-    with pytest.raises(EvalError, match=r"\(LocalEntryNotFoundError: no connection\); check the network, or download"):
+    with pytest.raises(EvalError, match=r"Error: no connection\); check the network, or accept its terms and download"):
         hub_rows("gpqa_diamond", place)
     with pytest.raises(EvalError, match="locomo is not on the hub: download data/locomo10.json"):
         hub_rows("locomo", read_protocol("locomo").data)

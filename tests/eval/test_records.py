@@ -111,8 +111,8 @@ def test_a_killed_process_loses_no_answer(tiny_model_folder, tmp_path):
 @pytest.mark.slow
 def test_two_processes_share_the_questions(tiny_model_folder, tmp_path):
     data = made.write(tmp_path, "hotpotqa", made.hotpotqa(5))
-    # What `accelerate launch` starts on GPUs; on CPUs alone it would want MPI.
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
+    launch += ["--num_machines", "1", "--main_process_port", "0"]
     done = subprocess.run(
         [*launch, "-m", "deltamem.eval", *command(tiny_model_folder, data, tmp_path / "two")],
         capture_output=True,

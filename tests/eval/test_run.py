@@ -121,6 +121,13 @@ def test_processes_answer_like_one_and_keep_conversations_together(evaluate, ada
     assert sum(written) <= len(made.memory_agent_bench()) + 1  # one stretch ends and the next begins in a conversation
 
 
+def test_accelerates_cpu_switch_is_told_to_start_one_process(monkeypatch, capsys):
+    for name, value in {"ACCELERATE_USE_CPU": "True", "MASTER_PORT": "29500"}.items():  # as its launcher leaves them
+        monkeypatch.setenv(name, value)
+    assert evaluation._process("cpu") == (0, 1, "cpu")
+    assert "--multi_gpu in place of --cpu" in capsys.readouterr().err
+
+
 def test_a_batch_too_large_for_the_device_is_done_in_parts(evaluate, adapter_folders, tmp_path, monkeypatch):
     settings = ["--adapter", str(adapter_folders["TSW"]), "--condition", "base", "memory", "--no-scores"]
     evaluate("hotpotqa", *settings, "--out", str(tmp_path / "whole"))
