@@ -11,6 +11,7 @@ from deltamem.kernels.small_linear import (
     small_linear,
     small_linear_naive,
 )
+from deltamem.kernels.small_linear.shared import small_gated_linear_shared, small_linear_shared, takes
 
 from .errors import DTYPES, noise, relative, tolerance
 
@@ -44,6 +45,19 @@ def test_naive_is_linear(dtype):
         assert relative(y, F.linear(x, weight, bias)) < tolerance(dtype)
     gated = F.silu(F.linear(x, weights[0])) * F.linear(x, weights[0])
     assert relative(small_gated_linear(x, weights[0], weights[0]), gated) < tolerance(dtype)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 6])
+@pytest.mark.parametrize("B", [1, 2, 8])
+def test_cores_take_shares(monkeypatch, B, threads):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    x = noise(B, 33, seed=3)
+    weights, biases = make_maps(33, [12, 9, 1, 250], [torch.float32] * 4)
+    for y, wanted in zip(small_linear_shared(x, weights, biases), small_linear_naive(x, weights, biases), strict=True):
+        assert y.shape == wanted.shape and y.is_contiguous() and relative(y, wanted) < tolerance(torch.float32)
+    gated = small_gated_linear_naive(x, weights[0], weights[0])
+    assert relative(small_gated_linear_shared(x, weights[0], weights[0]), gated) < tolerance(torch.float32)
+    assert takes(x, weights) and not takes(x, [weights[0][:, ::2]]) and not takes(x.double(), weights)
 
 
 @pytest.mark.parametrize("B", [1, 3, 8])
