@@ -19,6 +19,8 @@ from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from .registry import LIMIT
+
 MAX_UPLOAD = 256 * 2**20  # bytes of one file, a session's at most
 MAX_KEPT = 4 * 2**30  # bytes of all files that wait to be read or fetched
 BROKEN_S = 120  # seconds without a further byte after which an upload is broken
@@ -42,6 +44,7 @@ def network_options(folder: Path | None = None) -> dict:
     return {
         "app_kwargs": {"middleware": [Middleware(Guard, folder=folder)]},
         "max_file_size": MAX_UPLOAD,
+        "state_session_capacity": 2 * LIMIT,
         "run_history": False,
         "enable_monitoring": False,
         "allowed_paths": [],

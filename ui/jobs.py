@@ -20,6 +20,7 @@ from deltamem.compare.controls import apply
 from deltamem.compare.integrity import check_model
 from deltamem.compare.probes import run_probes
 from deltamem.compare.report import write_report
+from deltamem.runtime.heap import trim
 from deltamem.runtime.portable import pack, take_over, unpack
 from deltamem.runtime.together import reply_together
 
@@ -95,8 +96,11 @@ class Device:
     def run(self, job: str, sessions: list, stop: threading.Event, *arguments) -> Iterator:
         """What the job yields. Closing this generator stops the job and settles the sessions."""
         if self._away is None:
-            with closing(JOBS[job](self.model, sessions, stop, *arguments)) as steps:
-                yield from steps
+            try:
+                with closing(JOBS[job](self.model, sessions, stop, *arguments)) as steps:
+                    yield from steps
+            finally:
+                trim()  # what was computed for an answer would stay in the heap of the thread that ran the job
             return
         handle, path = tempfile.mkstemp(prefix="deltamem-stop-")
         os.close(handle)  # the file's end is the signal: processes share no event

@@ -11,7 +11,11 @@ import time
 import weakref
 from collections.abc import Callable
 
+from deltamem.runtime.heap import trim
+
 from .workspace import Workspace
+
+LIMIT = 64  # pages
 
 
 class Gone(Exception):
@@ -32,7 +36,7 @@ class Registry:
     def __init__(
         self,
         make: Callable[[], Workspace],
-        limit: int = 64,
+        limit: int = LIMIT,
         idle_s: float = 2 * 3600,
         clock: Callable[[], float] = time.monotonic,
     ):
@@ -85,7 +89,10 @@ class Registry:
         _close(dropped)
 
     def sweep_every(self, seconds: float) -> threading.Thread:
-        """Sweep also while nobody uses the registry, for as long as there is one: the thread that does."""
+        """Sweep also while nobody uses the registry, for as long as there is one: the thread that does.
+
+        It gives back the memory of all pages that were closed, too.
+        """
         wake, here = threading.Event(), weakref.ref(self, lambda _: wake.set())
 
         def run():
@@ -93,6 +100,7 @@ class Registry:
                 if registry := here():
                     registry.sweep()
                 del registry
+                trim()
 
         sweeper = threading.Thread(target=run, name="sweeper", daemon=True)
         sweeper.start()

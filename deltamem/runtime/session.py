@@ -19,7 +19,7 @@ from deltamem.runtime.replay import replay
 from deltamem.runtime.run import Run
 from deltamem.runtime.sampling import Sampling
 from deltamem.runtime.settings import check_adapter, check_layers, check_strength, layer_numbers
-from deltamem.runtime.snapshot import Step, empty_snapshot, step_label, take_snapshot, unstack
+from deltamem.runtime.snapshot import Step, empty_snapshot, packed, step_label, take_snapshot, unstack
 from deltamem.runtime.trace import find_step, measure, step_passes
 from deltamem.runtime.turn import Turn
 
@@ -288,7 +288,8 @@ class Session:
         if self.memory:
             label = step_label(kind, stats, self._steps)
             snapshot = take_snapshot(label, self._weights, run.states, run.binding.gates, run.written)
-        self._steps.append(Step(kind, messages, list(reply_ids), run.states, snapshot, stats or {}))
+        states = packed(run.states)
+        self._steps.append(Step(kind, messages, list(reply_ids), states, snapshot, stats or {}))
         self.fault = None
         if self.context == "full":
             self._kept.ends.append(run.length)

@@ -102,6 +102,15 @@ def take_snapshot(label, adapter, states, gates, written_tokens):
     return Snapshot(label, layers, stack, beta, lam, written_tokens)
 
 
+def packed(states):
+    """The same states ({module: [1, H, r, r]}) in one piece of memory.
+
+    They stay for as long as the session: scattered between what a pass computes and frees, each small one would keep
+    the memory around it from going back to the system.
+    """
+    return dict(zip(states, torch.stack(list(states.values())), strict=True)) if states else {}
+
+
 def _stack(tensors, layers):
     """[1, ...] tensors of each layer as one CPU array [L, ...]."""
     return torch.stack([tensors[name][0].detach().float() for name in layers]).cpu().numpy()

@@ -2,8 +2,9 @@
 
     python -m tests.reliability.load --users 20        # the demo model on this machine
 
-Each user has a page, asks at the same moment and reads the answer as it comes. Afterwards the same users ask
-again, for the memory that the server takes. How many are too many for a GPU is counted by crowd.py, without HTTP.
+Each user has a page, asks at the same moment and reads the answer as it comes. Afterwards they leave, and as many
+others ask the same, for the memory that the server takes; with --stay the same users ask again, and their
+conversations, whose states are kept, grow. How many are too many for a GPU is counted by crowd.py, without HTTP.
 """
 
 import argparse
@@ -16,6 +17,8 @@ from dataclasses import dataclass, field
 from tests.reliability.crowd import quantile
 from tests.reliability.serving import Visitor, client, event, served_model
 from tests.reliability.subjects import in_threads, machine
+
+SETTLED_S = 2  # after a batch, for pages to be closed
 
 
 @dataclass
@@ -92,19 +95,26 @@ def main():
     parser.add_argument("--users", type=int, default=20)
     parser.add_argument("--tokens", type=int, default=16, help="of an answer")
     parser.add_argument("--batches", type=int, default=2, help="of questions, for the memory that is kept")
+    parser.add_argument("--stay", action="store_true", help="the same users ask in every batch")
     parser.add_argument("--app", default="", help="more options for app.py, in one argument")
     options = parser.parse_args()
     with served_model("--base", options.base, *options.app.split()) as page, ExitStack() as held:
         config = client(page.address).get("/config").json()
         index = event(config, "ask-send")
-        users = visitors(held, page, config, options.users)
-        at_once(users[:1], index, "Hello!", options.tokens)  # what only the first answer needs is there then
+        first = visitors(held, page, config, 1)
+        at_once(first, index, "Hello!", options.tokens)  # what only the first answer needs is there then
         print(machine())
         print(f"before: {page.memory / 2**20:.0f} MiB")
+        users = visitors(held, page, config, options.users) if options.stay else None
         for batch in (f"batch {number + 1}" for number in range(options.batches)):
-            print(report(batch, at_once(users, index, "What is the name of my boat?", options.tokens)), flush=True)
+            with ExitStack() as present:
+                asking = users or visitors(present, page, config, options.users)
+                asked = at_once(asking, index, "What is the name of my boat?", options.tokens)
+            print(report(batch, asked), flush=True)
+            time.sleep(SETTLED_S)
+            at_once(first, index, "Hello!", 1)  # memory is given back when a job ends, or within a minute
             print(f"  memory afterwards: {page.memory / 2**20:.0f} MiB, at most {page.peak / 2**20:.0f}", flush=True)
-        print(report("one afterwards", at_once(users[:1], index, "Still there?", 8)))
+        print(report("one afterwards", at_once(first, index, "Still there?", 8)))
 
 
 if __name__ == "__main__":

@@ -4,12 +4,14 @@ What it costs, and how many are too many, is measured by load.py and crowd.py be
 """
 
 import gc
+import time
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from gradio.state_holder import SessionState
 
+from deltamem.runtime.errors import SessionError
 from deltamem.transcripts import Transcript
 from tests.reliability import crowd
 from tests.reliability.crowd import AT_ONCE
@@ -21,18 +23,23 @@ from ui.bundle import load_page, save_page
 from ui.guard import network_options
 from ui.history import write
 from ui.page import WAITING, build_page
-from ui.registry import Gone, Registry
+from ui.registry import LIMIT, Gone, Registry
 from ui.talk import talk
 from ui.workspace import Workspace
 
 
 @pytest.fixture(scope="module")
-def address(model):
+def page(model):
     """The page of this process's own model, on a server in this process."""
     page = build_page(model)
-    _, local, _ = page.launch(prevent_thread_lock=True, quiet=True, **network_options())
-    yield local.rstrip("/")
+    page.launch(prevent_thread_lock=True, quiet=True, **network_options())
+    yield page
     page.close(verbose=False)
+
+
+@pytest.fixture(scope="module")
+def address(page):
+    return page.local_url.rstrip("/")
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +93,20 @@ def test_a_session_of_gradio_does_not_grow_with_its_answers(config, visitors):
     assert components() - before <= 3  # the input's: people type there, so that most steps leave it out
 
 
+def test_a_closed_page_leaves_nothing_in_gradio(page, address, config):
+    """Nor do pages that were never closed add up without end: 10,000 of them would take 8 GB."""
+    known = page.state_holder.session_data
+    visitor = Visitor(address, config)
+    assert visitor.name in known
+    visitor.leave()
+    for _ in range(1000):
+        if visitor.name not in known:
+            break
+        time.sleep(0.02)
+    assert visitor.name not in known
+    assert page.state_holder.capacity == 2 * LIMIT
+
+
 def test_the_command_counts_what_the_page_lets_through():
     assert MODEL["concurrency_limit"] == AT_ONCE
 
@@ -95,6 +116,25 @@ def test_a_crowd_is_counted(capsys):
     said = capsys.readouterr().out.splitlines()
     assert said[0].startswith("tiny (random weights)") and said[2].startswith("1 users: first words after")
     assert "is within 2 s for" in said[-1]
+
+
+def test_memory_is_given_back_when_a_job_ends(model, monkeypatch):
+    """After errors and stops, too; within a minute after pages were closed."""
+    given = []
+    monkeypatch.setattr("ui.jobs.trim", lambda: given.append("job"))
+    monkeypatch.setattr("ui.registry.trim", lambda: given.append("closed"))
+    workspace = Workspace(model)
+    used(workspace)
+    assert given == ["job"] * 3  # history in two columns, then the answers
+    next(workspace.device.run("check", [], workspace.stop, model.adapter_name))  # dropped in the midst
+    with pytest.raises(SessionError):
+        list(workspace.device.run("check", [], workspace.stop, "nobody"))
+    assert given == ["job"] * 5
+    registry = Registry(lambda: workspace)
+    sweeper = registry.sweep_every(0.01)
+    while "closed" not in given:
+        assert sweeper.is_alive()
+        time.sleep(0.01)
 
 
 def used(page):

@@ -233,3 +233,11 @@ def test_snapshots_tell_each_step(model):
     session.reset()
     session.preload("Rex")
     assert [s.label for s in session.snapshots] == ["history"]
+
+
+def test_the_memory_after_a_step_is_one_piece(model):
+    """Its layers' small states, each on its own, would keep the heap around them from going back to the system."""
+    session = Session(model, adapter="MSW")
+    session.ask("hello", max_new_tokens=2)
+    states = session._steps[-1].states.values()
+    assert len(states) > 1 and len({state.untyped_storage().data_ptr() for state in states}) == 1
