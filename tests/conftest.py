@@ -103,3 +103,11 @@ def demo_model():
     from deltamem.runtime import load_model
 
     return load_model("demo")
+
+
+@pytest.fixture
+def hub_home(tmp_path, monkeypatch):
+    """A home of the hub's client with no record of first downloads: that of whoever runs the tests stays as it is."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HOME", str(tmp_path / "hub"))
+    (tmp_path / "hub").mkdir()
+    return tmp_path / "hub"

@@ -208,8 +208,8 @@ def test_configuration_of_another_backbone(folder):
         read_adapter(folder, load_base("qwen3_tsw"))
 
 
-def test_hub_ids(monkeypatch, folder):
-    asked = []
+def test_hub_ids(monkeypatch, folder, hub_home):
+    asked, folder = [], folder.rename(folder.parent / ("0" * 40))  # as in the hub's cache
 
     def download(name, **kwargs):
         asked.append((name, kwargs["allow_patterns"]))

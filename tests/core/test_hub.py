@@ -1,6 +1,10 @@
-"""Downloads: pinned to a commit, and what arrives is what the hub has under it."""
+"""Downloads: pinned to a commit, named or the first that came, and what arrives is what the hub has under it."""
 
 import hashlib
+import json
+import shutil
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -17,7 +21,7 @@ def git_hash(data):
 
 
 @pytest.fixture
-def hub(tmp_path, monkeypatch):
+def hub(tmp_path, monkeypatch, hub_home):
     """Files of the hub by name; a download lays them into a cache as the hub's client does."""
     files, asked = {"config.json": b"{}", "model.safetensors": b"weights" * 1000}, []
 
@@ -36,7 +40,7 @@ def hub(tmp_path, monkeypatch):
 
     damage = {}
     monkeypatch.setattr("huggingface_hub.snapshot_download", download)
-    return damage, asked
+    return damage, asked, files
 
 
 def test_a_commit_is_asked_for_and_got(hub):
@@ -57,13 +61,113 @@ def test_what_was_damaged_on_its_way_is_refused_and_fetched_again(hub, name):
     assert sorted(path.name for path in fetch("owner/name", ["*"]).iterdir()) == ["config.json", "model.safetensors"]
 
 
+class Hub(BaseHTTPRequestHandler):
+    """One repository as the hub serves it: its commits, the last one "main", and the files of each."""
+
+    commits: dict[str, dict[str, bytes]] = {}
+
+    def do_HEAD(self):
+        self._answer(body=False)
+
+    def do_GET(self):
+        self._answer(body=True)
+
+    def _answer(self, body):
+        *_, kind, revision = parts = self.path.partition("?")[0].split("/")
+        if parts[:5] == ["", "api", "models", "owner", "name"]:
+            commit = next(reversed(self.commits)) if revision == "main" else revision
+            files = [
+                {"type": "file", "rfilename": name, "path": name, "size": len(data), "oid": git_hash(data)}
+                for name, data in self.commits[commit].items()
+            ]
+            answer = files if kind == "tree" else {"id": "owner/name", "sha": commit, "siblings": files}
+            return self._send({}, json.dumps(answer).encode(), body)
+        if parts[1] == "api":  # what else the client asks of the real hub
+            return self.send_error(404)
+        revision, name = parts[-2:]
+        data = self.commits[revision][name]
+        self._send({"ETag": f'"{git_hash(data)}"', "X-Repo-Commit": revision}, data, body)
+
+    def _send(self, headers, data, body):
+        self.send_response(200)
+        for name, value in (headers | {"Content-Length": str(len(data))}).items():
+            self.send_header(name, value)
+        self.end_headers()
+        if body:
+            self.wfile.write(data)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def served(hub_home, monkeypatch):
+    """fetch(name) from a hub on this machine: commit and file's text, or the error. All that it knows is on disk."""
+    Hub.commits = {"a" * 40: {"config.json": b"first"}}
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
+    threading.Thread(target=server.serve_forever, args=[0.05], daemon=True).start()
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    address = f"http://127.0.0.1:{server.server_port}"
+    for name, value in {
+        "ENDPOINT": address,
+        "HUGGINGFACE_CO_URL_TEMPLATE": address + "/{repo_id}/resolve/{revision}/{filename}",
+        "HF_HUB_CACHE": str(hub_home / "cache"),
+        "HF_HUB_OFFLINE": False,
+    }.items():
+        monkeypatch.setattr(f"huggingface_hub.constants.{name}", value)
+
+    def start(name="owner/name"):
+        try:
+            folder = fetch(name, ["*"])
+        except ValueError as error:
+            return str(error)
+        return f"{folder.name[0]} {(folder / 'config.json').read_text()}"
+
+    yield start
+    server.shutdown()
+    server.server_close()
+
+
+def test_later_starts_take_what_came_first(served, hub_home):
+    assert served() == "a first"
+    Hub.commits["b" * 40] = {"config.json": b"second"}
+    assert served() == "a first"
+    assert served(f"owner/name@{'b' * 40}") == "b second"  # when told so, and for this time
+    assert served() == "a first"
+    shutil.rmtree(hub_home / "cache")  # the cache; the record lies beside it
+    assert served() == "a first"
+    shutil.rmtree(hub_home / "cache")
+    Hub.commits["a" * 40] = {"config.json": b"forged"}
+    refusal = "config.json is not what it was when owner/name was first fetched; name a commit"
+    assert served().startswith(refusal)
+    assert served().startswith(refusal)  # now that it lies in the cache, too
+
+
+def test_a_damaged_record_is_named(hub, hub_home):
+    for text in ["{", "[]", "7", '{"a/b": 1}', '{"a/b": {"commit": "x", "files": {}}}', '{"a/b": {}}', "[" * 100_000]:
+        (hub_home / "deltamem-first-seen.json").write_text(text)
+        with pytest.raises(ValueError, match="deltamem-first-seen.json, is damaged; remove it"):
+            fetch("owner/name", ["*"])
+
+
+def test_files_asked_for_later_join_the_record(hub, hub_home):
+    hub[2]["more.json"] = hub[2].pop("config.json")
+    fetch("owner/name", ["*"])
+    hub[2]["config.json"] = b"{}"
+    fetch("owner/name", ["*"])
+    record = json.loads((hub_home / "deltamem-first-seen.json").read_text())
+    assert record["owner/name"]["commit"] == COMMIT
+    assert sorted(record["owner/name"]["files"]) == ["config.json", "model.safetensors", "more.json"]
+    assert hub[1] == [("owner/name", None), ("owner/name", COMMIT)]
+
+
 @pytest.mark.parametrize("name", ["a/b@main", "a/b@0123", "a/b@", f"a/b@{'0' * 41}", "a/../b", "/a/b", "a/b/c", "a//b"])
 def test_only_whole_commits_pin(name):
     assert not HUB_ID.fullmatch(name)
 
 
 def test_backbones_of_presets_are_pinned():
-    """The published adapter is not: its tensors are checked one by one, and the page shows the commit that was got."""
+    """The published adapter is not: the first download decides."""
     for preset in PRESETS.values():
         assert preset.base is None or HUB_ID.fullmatch(preset.base)["commit"]
         for place in preset.adapters.values():

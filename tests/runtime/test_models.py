@@ -163,7 +163,7 @@ def test_hub_errors_become_sentences(monkeypatch):
         assert_one_sentence(caught.value)
 
 
-def test_hub_download_records_the_commit(monkeypatch, tiny_model_folder, tmp_path):
+def test_hub_download_records_the_commit(monkeypatch, hub_home, tiny_model_folder, tmp_path):
     import huggingface_hub
 
     commit = "0123456789abcdef0123456789abcdef01234567"
