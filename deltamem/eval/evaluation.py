@@ -101,12 +101,12 @@ class Evaluation:
             order += len(numbered)
             mine.append((conversation, [pair for pair in numbered if begin <= pair[0] < end]))
         ids = [item.id for _, asked in mine for _, item in asked]
-        title = f"{header['task']}, {runner.condition.title}"
+        title = ", ".join(filter(None, [header["task"], runner.condition.title, header["adapter"]]))
         before = sum(key in file.done for key in ids)
         bar = tqdm(desc=title, total=len(ids), initial=before, disable=self.rank > 0, unit="question")
         try:
             with lora_on(self.model, self.options.lora if runner.condition is LORA else None):
-                for records in runner.records(mine, set(file.done)):
+                for records in runner.records(mine, set(file.done), bar.set_postfix_str):
                     file.add(records)
                     bar.update(len(records))
         except torch.OutOfMemoryError as error:

@@ -75,17 +75,18 @@ class Runner:
         self.kv_tokens = _kv_budget(model)
         self.together = self.batch  # histories that are written side by side
 
-    def records(self, conversations, done):
+    def records(self, conversations, done, told=lambda text: None):
         """Yields lists of records as batches finish, for all questions whose ids are not in `done`.
 
-        conversations: [(Conversation, [(index, item), ...])], the questions that fall to this process.
+        conversations: [(Conversation, [(index, item), ...])], the questions that fall to this process. told: called
+        with how far the histories are, of which the first answers may have to wait for long, and "" after that.
         """
         left = [(c, [pair for pair in asked if pair[1].id not in done]) for c, asked in conversations]
         left = [(conversation, asked) for conversation, asked in left if asked]
         waiting = []
         for number, (conversation, asked) in enumerate(left):
             if number % self.together == 0:
-                self._write([c for c, _ in left[number : number + self.together]])
+                self._write([c for c, _ in left[number : number + self.together]], told)
             memory = self._memory(conversation)
             begin = time.perf_counter()
             prefix, jobs = self._jobs(conversation, asked, memory)
@@ -131,28 +132,33 @@ class Runner:
             jobs.append(job)
         return prefix, jobs
 
-    def _write(self, conversations):
+    def _write(self, conversations, told):
         """Write the histories that the condition needs and that no earlier one has written."""
         todo = [c for c in conversations if c.messages and (self.label, c.id) not in self.memories]
         if not writes_history(self.condition) or not todo:
             return
         begin = time.perf_counter()
         rows = max(1, min(self.batch, self.kv_tokens // GROUP, self.pass_tokens // CHUNK))
-        found = self._written([c.messages for c in todo], rows)
+        found = self._written([c.messages for c in todo], rows, told)
+        told("")
         stacks = [torch.cat(list(states.values())).cpu().numpy() for states, _ in found]
         share = (time.perf_counter() - begin) / sum(written for _, written in found)
         for conversation, states, (_, written) in zip(todo, stacks, found, strict=True):
             self.memories[self.label, conversation.id] = Memory(states, written, share * written)
 
-    def _written(self, histories, rows):
+    def _written(self, histories, rows, told):
         """write_rows; what does not fit the device's memory is tried again with half as many rows side by side."""
+
+        def progress(done, total):
+            told(f"{done:,} of {total:,} tokens of histories written")
+
         try:
-            return write_rows(self.model, self.adapter, histories, rows)
+            return write_rows(self.model, self.adapter, histories, rows, progress)
         except torch.OutOfMemoryError:
             if rows == 1:
                 raise
         torch.cuda.empty_cache()  # outside the except block, whose traceback holds on to the tensors
-        return self._written(histories, rows // 2)
+        return self._written(histories, rows // 2, told)
 
     def _memory(self, conversation):
         """The Memory before the question, empty where nothing is remembered."""

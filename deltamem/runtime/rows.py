@@ -102,10 +102,13 @@ def _in_step(lines):
 
 
 @torch.no_grad()
-def write_rows(model, adapter, histories: list[list[dict]], rows: int = 64) -> list[tuple[dict[str, Tensor], int]]:
+def write_rows(
+    model, adapter, histories: list[list[dict]], rows: int = 64, progress=None
+) -> list[tuple[dict[str, Tensor], int]]:
     """The memory after each history, as Session.preload leaves it: ({module: [1, H, r, r]}, tokens written) each.
 
     model: runtime Model. histories: lists of {"role", "content"} dicts. rows: how many are written side by side.
+    progress: called with (tokens written so far, of all) after every pass.
     Raises SessionError for a history that a session would not take either.
     """
     by_message = adapter.config.memory_write_granularity != "token"
@@ -113,16 +116,25 @@ def write_rows(model, adapter, histories: list[list[dict]], rows: int = 64) -> l
     left = [view.history(check_messages(messages), True) for messages in histories]
     written = [sum(sum(part.write) for group in groups for part in group) for groups in left]
     states = adapter.empty_states(len(histories))
+    done = 0
+
+    def fed(blocks):
+        nonlocal done
+        done += sum(sum(block.write) for block in blocks)
+        if progress:
+            progress(done, sum(written))
+
     while waiting := [index for index, groups in enumerate(left) if groups]:
         waiting = sorted(waiting, key=lambda index: -len(left[index][0]))  # those with most passes to come first
         for start in range(0, len(waiting), rows):
             some = waiting[start : start + rows]
-            _write_groups(model, adapter, [left[index].pop(0) for index in some], states, some)
+            _write_groups(model, adapter, [left[index].pop(0) for index in some], states, some, fed)
     return [({name: s[i : i + 1] for name, s in states.items()}, count) for i, count in enumerate(written)]
 
 
-def _write_groups(model, adapter, groups, states, places):
-    """Feed every row's group of passes, which share a KV, and put its state back in its place. Longest group first."""
+def _write_groups(model, adapter, groups, states, places, fed):
+    """Feed every row's group of passes, which share a KV, and put its state back in its place. Longest group first.
+    fed: called with the blocks of every pass."""
     binding = Binding(adapter, {name: state[places] for name, state in states.items()})
     batch = _Batch(model.backbone, model.chat, len(groups), binding)
 
@@ -137,7 +149,9 @@ def _write_groups(model, adapter, groups, states, places):
             put_back(going, count)
             batch.keep(list(range(going)))
             count = going
-        batch.feed([group[turn] for group in groups[:going]])
+        blocks = [group[turn] for group in groups[:going]]
+        batch.feed(blocks)
+        fed(blocks)
     put_back(0, count)
 
 
