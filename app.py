@@ -11,8 +11,12 @@ import signal
 import socket
 import sys
 import tempfile
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+
+FILES = "deltamem-files-"  # how the names of folders for uploads and downloads begin
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -61,9 +65,11 @@ def main(arguments: list[str] | None = None) -> int:
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     folder = private_folder()
     lend = gpu_lender()
+    from deltamem.runtime.heap import share_heaps
     from deltamem.runtime.threads import give_way
 
     give_way()  # before PyTorch is imported
+    share_heaps()
     from deltamem.core.errors import DeltaMemError
     from deltamem.runtime import load_model
 
@@ -126,9 +132,40 @@ def private_folder() -> Path | None:
     """
     if "GRADIO_TEMP_DIR" in os.environ:
         return None
-    folder = os.environ["GRADIO_TEMP_DIR"] = tempfile.mkdtemp(prefix="deltamem-files-")
+    drop_leftovers()
+    folder = os.environ["GRADIO_TEMP_DIR"] = tempfile.mkdtemp(prefix=FILES)
+    with suppress(OSError):  # a file system without locks: there, nothing is removed either
+        hold(folder)
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return Path(folder)
+
+
+def drop_leftovers() -> None:
+    """Remove the folders of processes that were killed: they hold what visitors had uploaded and saved."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{FILES}*"):
+        with suppress(OSError):  # another user's, or another process was faster
+            young = time.time() - folder.stat().st_mtime < 60  # whoever made it may be about to hold it
+            if not young and not folder.is_symlink() and (held := hold(folder)) is not None:
+                shutil.rmtree(folder, ignore_errors=True)
+                os.close(held)
+
+
+def hold(folder: str | Path) -> int | None:
+    """Lock a folder for as long as this process lives, or the descriptor returned is open; None where that cannot be.
+
+    Raises OSError when another process, or descriptor, holds it.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        return None
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
 
 
 def address_trouble(host: str, port: int | None) -> str | None:

@@ -1,5 +1,6 @@
 """Starting the page: options, and one sentence when it cannot start."""
 
+import os
 import socket
 import subprocess
 import sys
@@ -95,6 +96,29 @@ def test_a_page_that_its_own_machine_cannot_reach_is_one_sentence(model, monkeyp
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="there, folders cannot be held")
+def test_files_that_a_killed_page_left_go_when_the_next_one_starts(monkeypatch, tmp_path):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.delenv("GRADIO_TEMP_DIR", raising=False)
+    monkeypatch.setattr("atexit.register", lambda *_, **__: None)
+    left, living, young, other = (
+        tmp_path / name for name in (f"{app.FILES}a", f"{app.FILES}b", f"{app.FILES}c", "mine")
+    )
+    for folder in (left, living, young, other):
+        folder.mkdir()
+        (folder / "said.txt").write_text("secret")
+        if folder != young:
+            os.utime(folder, (1, 1))
+    (tmp_path / f"{app.FILES}link").symlink_to(other)
+    held = app.hold(living)
+    own = app.private_folder()
+    os.environ.pop("GRADIO_TEMP_DIR")
+    assert not left.exists() and all((folder / "said.txt").exists() for folder in (living, young, other))
+    with pytest.raises(OSError):
+        app.hold(own)  # this process does, until it ends
+    os.close(held)
+
+
 def test_a_model_that_is_not_there_is_one_sentence(tmp_path):
     command = [sys.executable, "app.py", "--base", str(tmp_path / "nothing")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
