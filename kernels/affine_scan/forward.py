@@ -3,9 +3,6 @@
 import triton
 import triton.language as tl
 
-# Arguments whose values, which differ from prompt to prompt, are not worth kernels of their own.
-ANY = ["H", "T", "N", "CHUNK", *(f"{x}_{s}" for x in ("q", "k", "v", "keep", "erase", "write") for s in "bh")]
-
 
 @triton.jit
 def load(ptr, t, stride, index, inside, other=0.0):
@@ -34,7 +31,7 @@ def token_of(
     )
 
 
-@triton.jit(do_not_specialize=ANY)
+@triton.jit
 def maps_kernel(
     k_ptr, v_ptr, keep_ptr, erase_ptr, write_ptr, mask_ptr, maps_ptr, offsets_ptr,
     k_b, k_h, k_t, v_b, v_h, v_t, keep_b, keep_h, keep_t, erase_b, erase_h, erase_t, write_b, write_h, write_t,
@@ -74,7 +71,7 @@ def maps_kernel(
     tl.store(offsets_ptr + at, offset, mask=inside[:, None] & rows_inside[None, :])
 
 
-@triton.jit(do_not_specialize=["N"])
+@triton.jit
 def walk_kernel(
     first_ptr, maps_ptr, offsets_ptr, places_ptr, N,
     R: tl.constexpr, RP: tl.constexpr, RB: tl.constexpr, BACKWARD: tl.constexpr,
@@ -108,7 +105,7 @@ def walk_kernel(
         chunk, matrix, offset = following, next_matrix, next_offset
 
 
-@triton.jit(do_not_specialize=ANY)
+@triton.jit
 def replay_kernel(
     q_ptr, k_ptr, v_ptr, keep_ptr, erase_ptr, write_ptr, mask_ptr, starts_ptr, reads_ptr, final_ptr,
     q_b, q_h, q_t, k_b, k_h, k_t, v_b, v_h, v_t, keep_b, keep_h, keep_t, erase_b, erase_h, erase_t,
