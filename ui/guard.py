@@ -54,7 +54,7 @@ def network_options(folder: Path | None = None) -> dict:
 
 
 class Guard:
-    """ASGI middleware: unknown routes are not found, bodies are bounded, and no file is named by an address."""
+    """ASGI middleware: no unknown route, no boundless body, no file named by an address, nothing from other sites."""
 
     def __init__(self, app: ASGIApp, folder: Path | None = None):
         self.app, self.folder = app, folder
@@ -73,6 +73,8 @@ class Guard:
             raise HTTPException(404, "The page offers nothing under this address.")
         if scope["method"] != "POST":
             return receive
+        if (b"sec-fetch-site", b"cross-site") in scope["headers"]:  # browsers say so, and no script can change it
+            raise HTTPException(403, "Another site's page asked for this: open the playground itself.")
         if scope["path"].rstrip("/") == UPLOAD:
             if self.folder and await run_in_threadpool(tidy, self.folder) > MAX_KEPT:
                 raise HTTPException(503, "There is no room for uploads just now: try again in an hour.")

@@ -308,6 +308,16 @@ def test_broken_uploads_are_removed_and_all_are_bounded(tmp_path, monkeypatch):
     assert answer.status_code == 503 and "try again" in answer.text
 
 
+def test_pages_of_other_sites_can_send_nothing(address, config):
+    """A form of theirs in a visitor's browser, which may reach what they cannot; a link to the page still opens it."""
+    one, event = client(address), {"data": [], "fn_index": opening(config), "session_hash": "x"}
+    for site, status in (("cross-site", 403), ("same-origin", 200)):
+        one.headers["Sec-Fetch-Site"] = site
+        assert one.post("/gradio_api/upload", files={"files": ("x.txt", b"hi")}).status_code == status
+        assert one.post("/gradio_api/queue/join", json=event).status_code == status
+        assert one.get("/").status_code == 200
+
+
 def test_uploads_are_never_shown_as_pages(address):
     """HTML and SVG that somebody uploaded come as downloads: nothing runs under the page's address."""
     one = client(address)
