@@ -17,9 +17,7 @@ def lora_on(model, folder):
 
     try:
         wrapped = PeftModel.from_pretrained(model.backbone, str(folder)).eval()
-    except (
-        Exception
-    ) as error:  # damaged files and adapters of other models: peft, torch and safetensors each raise theirs
+    except Exception as error:  # a damaged file, another model's adapter: peft, torch and safetensors raise their own
         said = str(error).strip().splitlines()[0][:200].rstrip(".")
         raise EvalError(f"The LoRA in {folder} does not fit this model ({said}); give one made for it.") from error
     try:
