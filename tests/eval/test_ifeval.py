@@ -54,6 +54,17 @@ def test_the_checkers_judge_what_can_be_seen_by_eye(checkers):
     )
 
 
+def test_an_answer_has_one_score(checkers):
+    """lm-eval draws a letter where the prompt counts a sign, and langdetect draws."""
+    asked = {
+        "instructions": ["keywords:letter_frequency", "change_case:english_lowercase"],
+        "kwargs": [{"let_relation": "at least", "letter": "#", "let_frequency": 2}, {}],
+    }
+    item = Item("1122", "Use # twice, in lower case.", [], extra=asked)
+    scores = [ifeval.score(item, "a few letters are here, alte und neue")[1] for _ in range(12)]
+    assert all(one == scores[0] for one in scores)
+
+
 def test_without_the_checkers_one_sentence_says_what_to_install(monkeypatch):
     real = builtins.__import__
 

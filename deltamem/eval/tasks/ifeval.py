@@ -1,6 +1,7 @@
 """IFEval (Zhou et al., 2023): instructions whose following can be checked, by the checkers of lm-eval."""
 
 import functools
+import random
 
 from ..errors import EvalError
 from ..items import Conversation, Item, Row
@@ -31,6 +32,7 @@ def score(item, answer):
     given = checkers.InputExample(item.id, item.extra["instructions"], item.question, item.extra["kwargs"])
     scores = {}
     for name in ("strict", "loose"):
+        random.seed(f"ifeval {item.id}")  # two prompts count "#" or "!", for which the checker draws a letter
         followed = getattr(checkers, f"test_instruction_following_{name}")(given, answer).follow_instruction_list
         scores[f"prompt_{name}"] = float(all(followed))
         scores[f"instruction_{name}"] = (sum(followed) / len(followed), len(followed))
@@ -62,8 +64,10 @@ def _checkers():
         raise EvalError(
             f"IFEval's checkers come from lm-eval ({error}); pip install -r deltamem/eval/requirements.txt."
         ) from error
+    import langdetect
     import nltk
 
+    langdetect.DetectorFactory.seed = 0  # it draws: without, an answer's score can change from call to call
     try:
         nltk.data.find("tokenizers/punkt_tab")
     except LookupError as error:
