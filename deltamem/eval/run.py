@@ -149,8 +149,11 @@ class Runner:
     def _written(self, histories, rows, told):
         """write_rows; what does not fit the device's memory is tried again with half as many rows side by side."""
 
+        begin = time.perf_counter()
+
         def progress(done, total):
-            told(f"{done:,} of {total:,} tokens of histories written")
+            left = (time.perf_counter() - begin) / done * (total - done)
+            told(f"{done:,} of {total:,} tokens of histories written, {left:,.0f} s left")
 
         try:
             return write_rows(self.model, self.adapter, histories, rows, progress)
