@@ -68,7 +68,9 @@ class Registry:
     def get(self, key: str | None) -> Workspace:
         """The workspace of an id, which counts as its use. Raises Gone."""
         if key is None:
-            raise Gone("The page is still loading: try again in a second.")
+            raise Gone(
+                "The page is still loading, or lost its connection: try again in a second, or reload it to start anew."
+            )
         with self._lock:
             dropped = self._sweep(keep=key)
             found = self._places.get(key)
