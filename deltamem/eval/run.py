@@ -152,7 +152,7 @@ class Runner:
         begin = time.perf_counter()
 
         def progress(done, total):
-            left = (time.perf_counter() - begin) / done * (total - done)
+            left = (time.perf_counter() - begin) / max(1, done) * (total - done)
             told(f"{done:,} of {total:,} tokens of histories written, {left:,.0f} s left")
 
         try:

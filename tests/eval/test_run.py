@@ -142,6 +142,7 @@ def test_a_batch_too_large_for_the_device_is_done_in_parts(evaluate, adapter_fol
     def written_in_little_room(model, adapter, histories, rows, *rest):
         if rows > room:
             raise torch.OutOfMemoryError("CUDA out of memory")
+        rest[0](0, 100)  # a first pass may write nothing
         return real[1](model, adapter, histories, rows, *rest)
 
     monkeypatch.setattr(run, "answer_rows", answered_in_little_room)
