@@ -160,10 +160,10 @@ class Episodes:
             like = None
         return told.add(replace(fact, statement=self._worn(rng, fact.statement, fact)))
 
-    def _worn(self, rng: random.Random, text: str, fact: Fact) -> str:
+    def _worn(self, rng: random.Random, text: str, fact: Fact, strange=()) -> str:
         if not self.worn or rng.random() >= self.worn:
             return text
-        return worn(rng, text, [fact.value, *dict(fact.slots).values()])
+        return worn(rng, text, [fact.value, *dict(fact.slots).values()], strange)
 
     def _statement(self, rng: random.Random, told: Told, about=None) -> str:
         """The statement of a new fact or, now and then, of an earlier one's correction."""
@@ -289,7 +289,7 @@ class Episodes:
         key = told.waiting.pop(rng.randrange(len(told.waiting))) if told.waiting else rng.choice(list(told.facts))
         fact = told.facts[key]
         question = asked_again(rng, fact) if key in told.asked else fact.question
-        question = self._worn(rng, question, fact)
+        question = self._worn(rng, question, fact, self.values.words)
         told.asked[key] = 1
         if rng.random() < 0.3:
             # The leading space makes the first word the same token as inside a sentence.
@@ -304,7 +304,7 @@ class Episodes:
             if {"{k}", "{p}", "{s}", "{o}"} & set(re.findall("{.}", fact.family.asked[0])) or not told.facts:
                 break
             like = None
-        return self._worn(rng, fact.question, fact)
+        return self._worn(rng, fact.question, fact, self.values.words)
 
 
 def ordinary_prompts(rng: random.Random, values: Values, talk: SmallTalk, count: int) -> list[str]:

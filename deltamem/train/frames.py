@@ -5,6 +5,7 @@ Slots: {q} a question, {t} a statement, {old} the value before a correction.
 
 import random
 import re
+from collections.abc import Sequence
 
 CORRECTIONS = (
     "Actually, {t}", "Correction: {t}", "Sorry, I was wrong. {t}", "Update: {t}", "I have to correct myself: {t}",
@@ -122,20 +123,26 @@ STOPGAPS = (
 ).split()
 
 
-def worn(rng: random.Random, text: str, kept: list[str]) -> str:
+def worn(rng: random.Random, text: str, kept: list[str], strange: Sequence[str] = ()) -> str:
     """The text with some words lost, replaced or added, but for those that occur in `kept`.
 
-    What is meant must then be found by any part of what was said, as in a wording never seen before.
+    What is meant must then be found by any part of what was said, as in a wording never seen before. strange: words of
+    which every other one in a gap is taken, in place of one that says little: a word that a question only happens to
+    contain is not what was told ("Remind me of the code." "The code is remind.").
     """
+
+    def another() -> str:
+        return rng.choice(strange if strange and rng.random() < 0.5 else STOPGAPS)
+
     names = {word.lower() for words in kept for word in re.findall(r"\w+", words)}
     rate, words = rng.choice((0.1, 0.2, 0.3)), []
     for word in text.split():
         draw, named = rng.random(), not names.isdisjoint(re.findall(r"\w+", word.lower()))
         if draw < rate and not named:
             if draw < rate / 2:
-                words.append(rng.choice(STOPGAPS) + re.sub(r"^\w[\w']*", "", word))
+                words.append(another() + re.sub(r"^\w[\w']*", "", word))
             continue
         if draw > 1 - rate / 4 and not named:
-            words.append(rng.choice(STOPGAPS))
+            words.append(another())
         words.append(word)
     return " ".join(words)

@@ -44,7 +44,7 @@ TRAINED = (
      "I am writing to {v}, who is my {k}. | {v} has been my {k} for years. | I talked to my {k}, {v}, today.",
      "Who is my {k}? | What is my {k}'s name? | What is the name of my {k}? | What's my {k} called? | "
      "Which person is my {k}?",
-     "who my {k} is | my {k}'s name | the name of my {k}", "Your {k} is {v}."),
+     "who my {k} is | my {k}'s name | the name of my {k}", "Your {k} is called {v}."),
     (TOWN, 2, ("live",),
      "{s} lives in {v}. | {s} moved to {v}. | {s} has a flat in {v}. | {s} is living in {v}. | "
      "{s} lives in the city of {v}. | {s} settled down in {v} last year. | {s} bought a house in {v}.",

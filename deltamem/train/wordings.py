@@ -100,7 +100,10 @@ FAMILY_WORDINGS = (
      "{v}, that's my {k}. | I own a {k} that I call {v}. | I decided to name my {k} {v}. | "
      "The name {v} belongs to my {k}. | You can call my {k} {v}. | My {k} is {v}. | "
      "My {k} has been called {v} from the start. | Guess what, my {k} is named {v}. | "
-     "I also have a {k}, and I named it {v}. | If you see my {k}, shout {v}. | Our {k} bears the name {v}.",
+     "I also have a {k}, and I named it {v}. | If you see my {k}, shout {v}. | Our {k} bears the name {v}. | "
+     "People know my {k} under the name {v}. | There's a {k} in my life, {v}. | Around here my {k} is just {v}. | "
+     "Most folks refer to my {k} as {v}. | My {k} listens to {v}. | And then there is {v}, my {k}. | "
+     "My {k}, by the name of {v}, is doing well. | To all of us my {k} is {v}.",
      "How do I call my {k}? | What do we call our {k}? | By what name do I call my {k}? | What is my {k} named? | "
      "Who is my {k}? | My {k} is called what? | Which name belongs to my {k}? | What's the name of my {k}? | "
      "What did I name my {k}? | How did I name my {k}? | What name does my {k} have? | What does my {k} answer to?"),
@@ -109,14 +112,23 @@ FAMILY_WORDINGS = (
      "There is no better {k} than {v}. | I always go for {v} as my {k}. | My number one {k} is {v}. | "
      "Ask me about a {k} and I say {v}. | {v} is my kind of {k}. | {v} has been my favorite {k} since I was small. | "
      "I would choose {v} over any {k}. | The {k} closest to my heart is {v}. | A {k} I adore is {v}. | "
-     "The one {k} I can't live without is {v}. | I can never get enough of {v}, my favorite {k}.",
+     "The one {k} I can't live without is {v}. | I can never get enough of {v}, my favorite {k}. | "
+     "No {k} comes close to {v}. | {v} tops every other {k}. | As far as a {k} goes, {v} wins. | "
+     "You can't go wrong with {v} when you want a {k}. | If it has to be a {k}, give me {v}. | "
+     "Talking about a {k}, I would take {v} any day. | With a {k}, it is always {v} for me. | "
+     "Whenever there is a choice of {k}, I take {v}. | "
+     "Not a single {k} is as good as {v}. | For a {k}, look no further than {v}. | "
+     "Were there only one {k} left, I'd want {v}. | I rate {v} above any {k}. | {v} is the king of {k} to me.",
      "What {k} do I like best? | What is the {k} that I love most? | What {k} would I choose? | "
      "Which {k} is closest to my heart? | Which {k} do I love? | What's my top {k}? | What's the best {k} for me? | "
      "What {k} am I fond of? | Which {k} did I praise? | What {k} is my number one?"),
     ("Today's {k} is {v}. | Our {k} is {v}. | My {k} is {v}. | We set the {k} to {v}. | The {k} changed to {v}. | "
      "The new {k} is {v}. | I picked {v} for the {k}. | For the {k}, type {v}. | {v} has been chosen as the {k}. | "
      "{v} will be the {k}. | The {k} reads {v}. | If you need the {k}, it's {v}. | The {k} we agreed on is {v}. | "
-     "They gave us {v} as the {k}. | The {k} must be {v}. | You need {v}, that's the {k}. | The {k}? {v}. | "
+     "They gave us {v} as the {k}. | Bear with me, {v} is the {k}. | "
+     "Starting now, {v} serves as the {k}. | Be aware that {v} is the {k}. | Until further notice the {k} is {v}. | "
+     "As the {k} we will take {v}. | Don't lose this: {v} is the {k}. | We switched to {v} for the {k}. | "
+     " The {k} must be {v}. | You need {v}, that's the {k}. | The {k}? {v}. | "
      "{v} was made the {k}. | The {k} should be {v}. | The team settled on {v} as the {k}. | I got the {k}, {v}. | "
      "The {k} was announced: {v}. | It's {v}, the {k}. | We have a {k} now, {v}.",
      "What was the {k}? | Which {k} do we have? | What's our {k}? | What {k} did we agree on? | "
@@ -131,21 +143,26 @@ FAMILY_WORDINGS = (
     ("The {k} takes place at {v}. | Our {k} is set for {v}. | The {k} begins at {v}. | "
      "The {k} was scheduled for {v}. | They put the {k} on {v}. | Mark {v} for the {k}. | "
      "{v} is when the {k} happens. | The {k} happens on {v}. | I signed up for the {k} on {v}. | "
-     "The {k} got pushed to {v}. | See you at the {k} on {v}. | My {k} is on {v}.",
+     "The {k} got pushed to {v}. | See you at the {k} on {v}. | My {k} is on {v}. | "
+     "We are doing the {k} at {v}. | Everybody comes to the {k} at {v}. | There will be a {k} at {v}.",
      "For when is the {k} planned? | When does the {k} take place? | When will the {k} be? | When do we have the {k}? "
      "| What is the time of the {k}? | At what time is the {k}? | When was the {k} set?"),
     ("The {k} went into the {v}. | Look for the {k} in the {v}. | I hid the {k} in the {v}. | "
      "The {k} is lying in the {v}. | I dropped the {k} in the {v}. | The {k} belongs in the {v}. | "
      "My {k} is in the {v}. | In the {v} you will see the {k}. | I placed the {k} inside the {v}. | "
      "The {v} is where the {k} is. | The {k} stays in the {v}. | You left the {k} in the {v}. | "
-     "I moved the {k} to the {v}. | The {k} ended up in the {v}. | Somebody took the {k} to the {v}.",
+     "I moved the {k} to the {v}. | The {k} ended up in the {v}. | Somebody took the {k} to the {v}. | "
+     "The {k} was found in the {v}. | One can see the {k} in the {v}. | We put away the {k} in the {v}. | "
+     "The {k} has its place in the {v}.",
      "In which place is the {k}? | Where do we keep the {k}? | Where should I look for the {k}? | "
      "Where did the {k} go? | What place is the {k} in? | Where is my {k}? | Where did I hide the {k}? | "
      "Where do I find the {k}?"),
     ("For {p}, the {k} is {v}. | {p} has a {k}: {v}. | {p} said the {k} is {v}. | I know {p}'s {k}, it is {v}. | "
      "{p}'s {k} is called {v}. | The {k} that {p} has is {v}. | {p} chose {v} as {k}. | {v} is the {k} of {p}. | "
      "{p} picked {v} for the {k}. | According to {p}, the {k} is {v}. | I asked {p} about the {k} and heard {v}. | "
-     "When I met {p}, I learned about the {k}, {v}. | {p}'s {k} has to be {v}. | {p} writes that the {k} is {v}.",
+     "When I met {p}, I learned about the {k}, {v}. | {p}'s {k} has to be {v}. | {p} writes that the {k} is {v}. | "
+     "As it happens, {p}'s {k} is {v}. | They found out that {p}'s {k} is {v}. | It seems that {p}'s {k} is {v}. | "
+     "{p}'s {k} happens to be {v}.",
      "Which {k} does {p} have? | What did {p} say the {k} is? | What {k} belongs to {p}? | What was {p}'s {k}? | "
      "What did I say {p}'s {k} is? | For {p}, what is the {k}? | Which {k} is {p}'s?"),
     ("I rent a room in {v}. | My house is in {v}. | {v} is where I live. | {v} is my home. | I call {v} home. | "
@@ -168,6 +185,7 @@ FAMILY_WORDINGS = (
      "Which {k} did I choose?"),
     ("With the {k} comes {v}. | For the {k} we say {v}. | The {k} means {v}. | The {k} goes with {v}. | "
      "The {k} has {v} on it. | Behind the {k} there is {v}. | I connect the {k} with {v}. | "
+     "The {k} is short for {v}. | The {k} refers to {v}. | The {k} equals {v}. | "
      "If I say {k}, you say {v}. | The {k} is linked to {v}. | The {k} was {v}. | Next to the {k} is {v}. | "
      "Our {k} is {v}.",
      "What does the {k} mean? | What goes with the {k}? | What belongs to the {k}? | What was the {k}? | "

@@ -96,3 +96,11 @@ def test_worn_texts_keep_what_they_are_about_and_lose_other_words():
         assert "dog," in text.split() and "Rex Bone." in text
         said.add(text)
     assert len(said) > 200
+
+
+def test_strange_words_stand_in_every_other_gap_of_a_worn_text():
+    text, rng, found = "Tell me what the code is, please.", random.Random(3), []
+    for _ in range(200):
+        new = [word for word in worn(rng, text, ["code"], ["zebra"]).split() if word not in text.split()]
+        found += [word.strip(",.") == "zebra" for word in new]
+    assert 0.4 < sum(found) / len(found) < 0.6
