@@ -3,6 +3,9 @@
 import triton
 import triton.language as tl
 
+# Numbers that differ from prompt to prompt are not worth kernels of their own. Strides are: whole vectors are loaded.
+ANY = ["T", "N", "CHUNK"]
+
 
 @triton.jit
 def load(ptr, t, stride, index, inside, other=0.0):
@@ -31,7 +34,7 @@ def token_of(
     )
 
 
-@triton.jit
+@triton.jit(do_not_specialize=ANY)
 def maps_kernel(
     k_ptr, v_ptr, keep_ptr, erase_ptr, write_ptr, mask_ptr, maps_ptr, offsets_ptr,
     k_b, k_h, k_t, v_b, v_h, v_t, keep_b, keep_h, keep_t, erase_b, erase_h, erase_t, write_b, write_h, write_t,
@@ -71,7 +74,7 @@ def maps_kernel(
     tl.store(offsets_ptr + at, offset, mask=inside[:, None] & rows_inside[None, :])
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["N"])
 def walk_kernel(
     first_ptr, maps_ptr, offsets_ptr, places_ptr, N,
     R: tl.constexpr, RP: tl.constexpr, RB: tl.constexpr, BACKWARD: tl.constexpr,
@@ -105,7 +108,7 @@ def walk_kernel(
         chunk, matrix, offset = following, next_matrix, next_offset
 
 
-@triton.jit
+@triton.jit(do_not_specialize=ANY)
 def replay_kernel(
     q_ptr, k_ptr, v_ptr, keep_ptr, erase_ptr, write_ptr, mask_ptr, starts_ptr, reads_ptr, final_ptr,
     q_b, q_h, q_t, k_b, k_h, k_t, v_b, v_h, v_t, keep_b, keep_h, keep_t, erase_b, erase_h, erase_t,

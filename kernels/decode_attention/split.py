@@ -104,11 +104,11 @@ def decode_attention_split(
     """Attention on a GPU (or under TRITON_INTERPRET=1). Arguments as in `decode_attention`."""
     check_attention(q, k, v, lengths)
     batch, heads, dim = q.shape
-    kv_heads, capacity = k.shape[1:3]
+    kv_heads = k.shape[1]
     if dim not in DIMS:
         raise ValueError(f"heads have {dim} dimensions; the kernel takes {DIMS}, use the dispatcher or the plain form")
     if workspace is None:
-        workspace = new_workspace(batch, heads, kv_heads, dim, capacity, q.device)
+        workspace = new_workspace(batch, heads, kv_heads, dim, q.device)
     workspace.check(batch, heads, kv_heads, dim)
     group = heads // kv_heads
     row_bytes = dim * k.element_size()

@@ -37,14 +37,14 @@ class Workspace(NamedTuple):
             )
 
 
-def new_workspace(batch: int, heads: int, kv_heads: int, dim: int, capacity: int, device: torch.device) -> Workspace:
-    """Buffers for q [batch, heads, dim] over caches [batch, kv_heads, capacity, dim].
+def new_workspace(batch: int, heads: int, kv_heads: int, dim: int, device: torch.device) -> Workspace:
+    """Buffers for q [batch, heads, dim] over caches [batch, kv_heads, capacity, dim] of any capacity.
 
     The number of parts is fixed by these numbers, so that a CUDA graph can hold the launch: about one program for each
-    multiprocessor, but no part shorter than a block.
+    multiprocessor. Caches of few blocks fill fewer; what the parts are made of is one kernel for all capacities.
     """
     cores = torch.cuda.get_device_properties(device).multi_processor_count if device.type == "cuda" else 8
-    splits = max(1, min(cores // (batch * kv_heads), -(-capacity // BLOCK), MAX_SPLITS))
+    splits = max(1, min(cores // (batch * kv_heads), MAX_SPLITS))
     splits = 1 << (splits.bit_length() - 1)  # joining works on powers of two
     return Workspace(
         torch.empty(batch, heads, splits, dim, dtype=torch.float32, device=device),

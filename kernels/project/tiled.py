@@ -13,7 +13,7 @@ from ..launch import on_device_of
 from .naive import check_project
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["T"])
 def _project_kernel(
     x_ptr, weight_ptr, bias_ptr, invalid_ptr, y_ptr, T, K, P, x_t, weight_p,
     BT: tl.constexpr, BK: tl.constexpr, BP: tl.constexpr, BIASED: tl.constexpr, MASKED: tl.constexpr,

@@ -151,13 +151,16 @@ def _gated_kernel(
     tl.store(y_ptr + b[None, :] * N + rows[:, None], y.to(dtype), mask=inside & (b < B)[None, :])
 
 
-def _options(rows: int, matrices: int) -> dict[str, int]:
+def _options(rows: int, matrices: int, few: bool) -> dict[str, int]:
     """How programs are made that read so many matrices at a time for so many batch rows.
 
     A warp takes 256 columns, so that each thread reads 16 bytes of a bfloat16 row at once, of x too. Few rows to a
     program: it then needs few registers, and many of them read at the same time.
+
+    few: whether registers are limited to what one row needs. With the few more that a compiler takes, the last programs
+    of a matrix wait for others to end (6% of a step, measured on an H100); it would spill more rows or wider weights.
     """
-    return {
+    options = {
         "B": rows,
         "LEVELS": (rows * matrices - 1).bit_length(),
         "BN": 2 if rows <= 4 and matrices == 1 else 1,
@@ -165,6 +168,7 @@ def _options(rows: int, matrices: int) -> dict[str, int]:
         "DEPTH": 2,
         "num_warps": 4,
     }
+    return options | ({"maxnreg": 48 if matrices == 1 else 64} if few else {})
 
 
 def small_linear_streamed(
@@ -180,7 +184,7 @@ def small_linear_streamed(
     outputs = [torch.empty(rows, weight.shape[0], dtype=weight.dtype, device=x.device) for weight in weights]
     index, reads, low, scale = low_rank or (-1, x, x, x)
     width = 1 if low_rank is None else reads.shape[-1]
-    options = _options(rows, 1)
+    options = _options(rows, 1, few=rows == len(weights) == 1 and weights[0].itemsize == 2)
     programs = sum(triton.cdiv(weight.shape[0], options["BN"]) for weight in weights)
 
     def padded(values, filler):
@@ -205,7 +209,7 @@ def small_gated_linear_streamed(x: Tensor, gate: Tensor, up: Tensor) -> Tensor:
     rows, size = x.shape
     columns = gate.shape[0]
     y = torch.empty(rows, columns, dtype=gate.dtype, device=x.device)
-    options = _options(rows, 2)
+    options = _options(rows, 2, few=rows == 1 and gate.itemsize == 2)
     with on_device_of(x):
         _gated_kernel[(triton.cdiv(columns, options["BN"]),)](
             x, gate, up, y, columns, size, x.stride(0), gate.stride(0), up.stride(0), **options, **overlap(x),

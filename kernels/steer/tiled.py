@@ -11,7 +11,7 @@ from .naive import check_steer
 TILE = {"BT": 64, "BN": 128, "num_warps": 4}  # tokens and columns of a program, and its warps
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["T"])
 def _steer_kernel(
     output_ptr, reads_ptr, weight_ptr, result_ptr, T, N, output_t, reads_t, factor,
     W: tl.constexpr, BT: tl.constexpr, BN: tl.constexpr, BW: tl.constexpr,

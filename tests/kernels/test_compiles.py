@@ -83,6 +83,15 @@ decode_attention_split(half(2, 4, 128), half(2, 1, 64, 128), half(2, 1, 64, 128)
 add_rms_norm_fused(half(2, 512), half(2, 512), half(512), 1e-6)
 project_tiled(half(2, 9, 512), torch.zeros(4 * width, 512), torch.zeros(4 * width), ~mask[:, :9, None])
 steer_tiled(half(2, 9, 512), torch.zeros(2, 9, width), weight)
+
+from deltamem.kernels.ahead import compile_ahead
+
+
+def norm():
+    add_rms_norm_fused(half(2, 1024), half(2, 1024), half(1024), 1e-6)
+
+
+assert [compile_ahead(norm, torch.device("cpu")) for _ in range(2)] == [1, 0]  # there after the first time
 print(*sorted(compiled))
 """
 

@@ -68,7 +68,7 @@ def test_one_workspace_serves_many_steps(split, device):
     """Growing lengths, a cache that is a view with other strides, and a scale."""
     q, k, v = make_inputs(2, 4, 2, 200, 32, device=device)
     k, v = (x.transpose(1, 2).contiguous().transpose(1, 2) for x in (k, v))
-    workspace = new_workspace(2, 4, 2, 32, 200, torch.device(device))
+    workspace = new_workspace(2, 4, 2, 32, torch.device(device))
     assert workspace.splits > 1
     for length in (1, 64, 65, 200):
         lengths = torch.tensor([length, 201 - length], dtype=torch.int32, device=device)
@@ -101,7 +101,7 @@ def test_limits_of_the_kernel(split, device):
     with pytest.raises(ValueError, match="24 dimensions.*16, 32.*plain form"):
         split(q, k, v, lengths)
     q, k, v = make_inputs(1, 4, 2, 9, 16, device=device)
-    other = new_workspace(1, 4, 4, 16, 9, torch.device(device))
+    other = new_workspace(1, 4, 4, 16, torch.device(device))
     with pytest.raises(ValueError, match=r"made for.*\(1, 4, 4, 16\) and is given \(1, 4, 2, 16\).*new_workspace"):
         split(q, k, v, lengths, workspace=other)
 

@@ -17,7 +17,7 @@ from deltamem.runtime.decoder.batch import Batch
 from deltamem.runtime.decoder.engine import Engine
 from deltamem.runtime.decoder.launch import Eager, Graph
 from deltamem.runtime.decoder.prompt import LENGTHS, Prompts, takes
-from deltamem.runtime.decoder.trial import trial
+from deltamem.runtime.decoder.trial import first_passes, trial
 from deltamem.runtime.errors import SessionError
 from deltamem.runtime.places import first_line
 from deltamem.runtime.quiet import ConsoleProgress
@@ -143,6 +143,10 @@ class Decoder:
         if self._shapes is None:
             return "the model's attention has shapes of its own"
         try:
+            if model.device.type == "cuda":
+                from deltamem.kernels.ahead import compile_ahead  # needs Triton
+
+                compile_ahead(lambda: first_passes(model, self._shapes), model.device)
             return trial(model, self._shapes)
         except (torch.OutOfMemoryError, SessionError):  # a pass of the trial says it as a session's does
             return None

@@ -112,5 +112,5 @@ class Step:
         batch, heads, _, dim = query.shape
         shape = batch, heads, key.shape[1], dim
         if shape not in self._workspaces:
-            self._workspaces[shape] = new_workspace(*shape, self.buffers.capacity, query.device)
+            self._workspaces[shape] = new_workspace(*shape, query.device)
         return attend_on_gpu(query, key, value, self._lengths, scaling, self._workspaces[shape])

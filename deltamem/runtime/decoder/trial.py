@@ -2,7 +2,7 @@
 
 import torch
 
-from deltamem.runtime.blocks import block
+from deltamem.runtime.blocks import block, join
 from deltamem.runtime.decoder.batch import Batch
 from deltamem.runtime.decoder.engine import Engine
 from deltamem.runtime.decoder.launch import Eager
@@ -11,7 +11,21 @@ from deltamem.runtime.sampling import Sampler, Sampling
 
 PROMPTS = (7, 4)  # tokens: rows of different lengths
 STEPS = 3
+CAPACITY = 16  # tokens of a row; the kernels are those of any capacity
+LONG = 128  # tokens: more than a memory takes one by one, as many as a captured pass has
 TOLERANCE = {torch.float32: 1e-3, torch.float16: 2e-2, torch.bfloat16: 6e-2}
+
+
+def first_passes(model, shapes):
+    """A pass of every kind that the first answers consist of, for what they launch: what they compute is dropped."""
+    adapters = [] if model.adapter is None else [model.adapter]
+    for rows in (1, 2):
+        engine = Engine(model, shapes, adapters, rows, CAPACITY)
+        with model.lock:
+            engine.step(False, None)
+    run = _told(model, model.adapter, 1, 2)
+    run.feed(block([0], not run.by_message))
+    Run(model, model.adapter).feed(join([block([0], False), block([0] * (LONG - 1), True)]))
 
 
 def trial(model, shapes):
@@ -21,7 +35,7 @@ def trial(model, shapes):
     """
     adapters = [None, model.adapter]
     vocabulary = model.backbone.config.get_text_config().vocab_size
-    engine = Engine(model, shapes, [a for a in adapters if a is not None], len(PROMPTS), 16)
+    engine = Engine(model, shapes, [a for a in adapters if a is not None], len(PROMPTS), CAPACITY)
     batch = Batch(engine, Eager(engine), False)
     expected = []
     plain = [_told(model, adapter, row, vocabulary) for row, adapter in enumerate(adapters)]
