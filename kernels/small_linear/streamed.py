@@ -154,8 +154,8 @@ def _gated_kernel(
 def _options(rows: int, matrices: int, few: bool) -> dict[str, int]:
     """How programs are made that read so many matrices at a time for so many batch rows.
 
-    A warp takes 256 columns, so that each thread reads 16 bytes of a bfloat16 row at once, of x too. Few rows to a
-    program: it then needs few registers, and many of them read at the same time.
+    A warp takes 256 columns, so that each thread reads 16 bytes of a bfloat16 row at once, of x too. Few rows and two
+    warps to a program: it then needs few registers, and many of them read at the same time.
 
     few: whether registers are limited to what one row needs. With the few more that a compiler takes, the last programs
     of a matrix wait for others to end (6% of a step, measured on an H100); it would spill more rows or wider weights.
@@ -164,11 +164,11 @@ def _options(rows: int, matrices: int, few: bool) -> dict[str, int]:
         "B": rows,
         "LEVELS": (rows * matrices - 1).bit_length(),
         "BN": 2 if rows <= 4 and matrices == 1 else 1,
-        "BK": 1024,
-        "DEPTH": 2,
-        "num_warps": 4,
+        "BK": 512,
+        "DEPTH": 2 if rows * matrices <= 2 else 1,
+        "num_warps": 2,
     }
-    return options | ({"maxnreg": 48 if matrices == 1 else 64} if few else {})
+    return options | ({"maxnreg": 56 if matrices == 1 else 72} if few else {})
 
 
 def small_linear_streamed(
