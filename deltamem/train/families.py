@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from .keys import CODES, EVENTS, LIKED, NAMED, OBJECTS, OWNED, ROLES
 from .more_families import HELD_OUT, TRAINED
+from .second_wordings import SECOND_WORDINGS
 from .wordings import FAMILY_WORDINGS
 
 
@@ -267,3 +268,7 @@ def _compact(rows) -> tuple[Family, ...]:
 
 EVERYDAY = FAMILIES + _compact(TRAINED)  # what training draws from
 UNSEEN = _compact(HELD_OUT)
+SECOND = tuple(
+    replace(family, told_test=told, asked_test=asked)
+    for family, (told, asked) in zip(FAMILIES, SECOND_WORDINGS, strict=True)
+)

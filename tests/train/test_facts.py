@@ -6,7 +6,7 @@ import re
 import pytest
 
 from deltamem.train.facts import asked_again, make_fact, noted
-from deltamem.train.families import EVERYDAY, FAMILIES
+from deltamem.train.families import EVERYDAY, FAMILIES, SECOND
 from deltamem.train.frames import worn
 from deltamem.train.wordings import SOUGHT_FRAMES, spelled
 from deltamem.train.words import Values, invented_name, is_test_value
@@ -33,6 +33,13 @@ def test_no_wording_belongs_to_both_splits():
         assert not set(family.asked) & set(family.asked_test)
         led_up = {spelled(rng, frame).replace("{z}", z) for frame in SOUGHT_FRAMES for z in family.sought}
         assert not led_up & set(family.asked_test)
+
+
+def test_the_second_wordings_fit_their_families():
+    for first, second in zip(FAMILIES, SECOND, strict=True):
+        slots = {slot for slot in ("{k}", "{p}") if slot in first.told_test[0]}
+        assert all("{v}" in told and all(slot in told for slot in slots) for told in second.told_test)
+        assert all("{v}" not in asked and all(slot in asked for slot in slots) for asked in second.asked_test)
 
 
 def test_training_asks_in_no_word_of_the_test():
