@@ -224,6 +224,8 @@ class Trainer:
                 p.grad.zero_()
             if not self._moments.state:
                 self._moments.step()  # with zero gradients: makes the moments, moves no weight
+                for moments in self._moments.state.values():
+                    moments["step"].zero_()  # and does not count
         torch.cuda.current_stream().wait_stream(stream)
         graph = torch.cuda.CUDAGraph()
         # thread_local: the thread that watches over NCCL asks CUDA for events meanwhile.
