@@ -37,6 +37,7 @@ from deltamem.compare.figures import (
     token_text,
     when,
 )
+from deltamem.runtime.settings import layer_numbers
 
 from . import words
 from .jobs import drain
@@ -133,6 +134,13 @@ class Maps:
         if session.strength != 1:
             adapter += f", strength {session.strength:g}"
         return Source(self.workspace.model.name, adapter, title(self.arms[key]) if len(self.arms) > 1 else "")
+
+    def layer_label(self) -> str:
+        """What the choice of a layer is called; it counts the layers that have a memory, which may not be all."""
+        numbers = sorted(layer_numbers(self.shot.layers))
+        if numbers == list(range(len(numbers))):
+            return "Layer"
+        return f"Layer: 0 is layer {numbers[0]}, the first with a memory, {len(numbers) - 1} is layer {numbers[-1]}"
 
     def strongest(self) -> int:
         """The layer whose state is largest: the one most worth looking at."""

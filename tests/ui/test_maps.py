@@ -171,3 +171,11 @@ def test_a_branch_is_the_session_as_it_was(talked):
         assert len(branch.snapshots) == index + 1 and (branch.snapshots[-1].states == states[index]).all()
     assert len(session.snapshots) == 3
     assert branch_at(Session(talked.model), "start").messages == []
+
+
+def test_the_choice_of_a_layer_says_which_it_counts(talked):
+    maps = Maps(talked)
+    assert maps.layer_label() == "Layer"
+    maps.shot.layers[:] = [f"model.layers.{number}.self_attn" for number in (10, 11, 14, 28)][: len(maps.shot.layers)]
+    last = (10, 11, 14, 28)[len(maps.shot.layers) - 1]
+    assert f"0 is layer 10, the first with a memory, {len(maps.shot.layers) - 1} is layer {last}" in maps.layer_label()

@@ -78,7 +78,9 @@ def wire(page: Page, changes: list) -> None:
         return {
             panel.arm: gr.Radio(arms, value=place.arm, visible=len(arms) > 1),
             panel.turn: gr.Slider(maximum=max(last, 1), value=place.turn, interactive=last > 0),
-            panel.layer: gr.Slider(maximum=max(layers - 1, 1), value=place.layer, interactive=layers > 1),
+            panel.layer: gr.Slider(
+                maximum=max(layers - 1, 1), value=place.layer, interactive=layers > 1, label=maps.layer_label()
+            ),
             panel.head: gr.Radio([(str(i + 1), i) for i in range(heads)], value=place.head, visible=heads > 1),
             panel.against: gr.Dropdown(maps.others(), value=place.against),
             panel.moment: maps.moment(),
