@@ -1,13 +1,17 @@
 """Compiling kernels before they are launched, side by side: one after the other they are most of a first start."""
 
+import logging
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 
 import torch
 from triton import knobs
 
 from .launch import on_device_of
+
+log = logging.getLogger(__name__)
+_ONE = threading.Lock()  # Triton has one hook for all threads
 
 
 def compile_ahead(work: Callable[[], object], device: torch.device) -> int:
@@ -20,25 +24,29 @@ def compile_ahead(work: Callable[[], object], device: torch.device) -> int:
         device: the GPU.
 
     Returns:
-        The number of kernels that were compiled, or read from the disk where Triton keeps them.
+        How many kernels were not there yet.
     """
-    wanted, caller, before = {}, threading.get_ident(), knobs.runtime.jit_cache_hook
+    wanted, caller = {}, threading.get_ident()
 
-    def note(*, key, fn, compile, **_):
-        ours = fn.module.startswith(__package__) and threading.get_ident() == caller
-        if ours:
-            wanted[fn.name, key] = fn.jit_function, compile["specialization_data"]
-        return ours  # true: neither compiled nor launched
+    def note(*, key, fn, compile, **more):
+        if fn.module.startswith(__package__) and threading.get_ident() == caller:
+            wanted[fn.jit_function, key] = compile["specialization_data"]
+            return True  # neither compiled nor launched
+        return before(key=key, fn=fn, compile=compile, **more) if before else False
 
     def get(kernel, specialization):
         with on_device_of(torch.empty(0, device=device)):
             kernel.preload(specialization).run  # noqa: B018  what launches it has to be compiled, too
 
-    knobs.runtime.jit_cache_hook = note
-    try:
-        work()
-    finally:
-        knobs.runtime.jit_cache_hook = before
+    with _ONE:
+        before = knobs.runtime.jit_cache_hook
+        knobs.runtime.jit_cache_hook = note
+        try:
+            work()
+        finally:
+            knobs.runtime.jit_cache_hook = before
     with ThreadPoolExecutor() as pool:
-        wait([pool.submit(get, *one) for one in wanted.values()])
+        found = [pool.submit(get, kernel, specialization) for (kernel, _), specialization in wanted.items()]
+    for failure in filter(None, (one.exception() for one in found)):
+        log.debug("a kernel was not compiled ahead: %s", failure)
     return len(wanted)

@@ -140,7 +140,10 @@ class Maps:
         numbers = sorted(layer_numbers(self.shot.layers))
         if numbers == list(range(len(numbers))):
             return "Layer"
-        return f"Layer: 0 is layer {numbers[0]}, the first with a memory, {len(numbers) - 1} is layer {numbers[-1]}"
+        starts = [n for n in numbers if n - 1 not in numbers]
+        ends = [n for n in numbers if n + 1 not in numbers]
+        spans = [f"{start}–{end}" if end > start else str(start) for start, end in zip(starts, ends, strict=True)]
+        return f"Layer, counted from 0 among those with a memory: {', '.join(spans)}"
 
     def strongest(self) -> int:
         """The layer whose state is largest: the one most worth looking at."""

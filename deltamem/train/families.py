@@ -1,7 +1,7 @@
 """Kinds of facts: each a family of wordings with its keys and kinds of values.
 
-Each wording belongs to training or to the test, never to both. The answer to a question has one wording, so that exact
-match means something.
+Each wording belongs to training or to the test, never to both (second_wordings.py excepted: it is what another writer
+says). The answer to a question has one wording, so that exact match means something.
 """
 
 from dataclasses import dataclass, replace

@@ -126,16 +126,18 @@ STOPGAPS = (
 def worn(rng: random.Random, text: str, kept: list[str], strange: Sequence[str] = ()) -> str:
     """The text with some words lost, replaced or added, but for those that occur in `kept`.
 
-    What is meant must then be found by any part of what was said, as in a wording never seen before. strange: words of
-    which every other one in a gap is taken, in place of one that says little: a word that a question only happens to
-    contain is not what was told ("Remind me of the code." "The code is remind.").
+    What is meant must then be found by any part of what was said, as in a wording never seen before. strange: half of
+    the gaps get one of these words instead of one that says little, as a word that a question only happens to contain
+    is not what was told.
     """
-
-    def another() -> str:
-        return rng.choice(strange if strange and rng.random() < 0.5 else STOPGAPS)
 
     names = {word.lower() for words in kept for word in re.findall(r"\w+", words)}
     rate, words = rng.choice((0.1, 0.2, 0.3)), []
+
+    def another() -> str:
+        word = rng.choice(strange if strange and rng.random() < 0.5 else STOPGAPS)
+        return another() if word.lower() in names else word
+
     for word in text.split():
         draw, named = rng.random(), not names.isdisjoint(re.findall(r"\w+", word.lower()))
         if draw < rate and not named:

@@ -41,7 +41,8 @@ class Suite:
     """facts: told in as many turns. kind: of the values. between: turns of small talk between telling and asking.
 
     wording: "test" for statements and questions held out of training, "train" for those it used. form: how they are
-    told ("turns", "message", "long", "corrected", "untold"), or of which families; talk: tokens of other talk between.
+    told ("turns", "message", "long", "corrected", "similar", "untold"), or of which families. talk: tokens of other
+    talk between.
     """
 
     facts: int = 1

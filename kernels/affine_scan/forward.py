@@ -3,8 +3,9 @@
 import triton
 import triton.language as tl
 
-# Numbers that differ from prompt to prompt are not worth kernels of their own. Strides are: whole vectors are loaded.
-ANY = ["T", "N", "CHUNK"]
+# Numbers that differ from prompt to prompt are not worth kernels of their own (training's lengths are few: backward.py
+# leaves them to Triton). Strides are worth it: whole vectors are loaded.
+VARYING = ["T", "N", "CHUNK"]
 
 
 @triton.jit
@@ -34,7 +35,7 @@ def token_of(
     )
 
 
-@triton.jit(do_not_specialize=ANY)
+@triton.jit(do_not_specialize=VARYING)
 def maps_kernel(
     k_ptr, v_ptr, keep_ptr, erase_ptr, write_ptr, mask_ptr, maps_ptr, offsets_ptr,
     k_b, k_h, k_t, v_b, v_h, v_t, keep_b, keep_h, keep_t, erase_b, erase_h, erase_t, write_b, write_h, write_t,
@@ -108,7 +109,7 @@ def walk_kernel(
         chunk, matrix, offset = following, next_matrix, next_offset
 
 
-@triton.jit(do_not_specialize=ANY)
+@triton.jit(do_not_specialize=VARYING)
 def replay_kernel(
     q_ptr, k_ptr, v_ptr, keep_ptr, erase_ptr, write_ptr, mask_ptr, starts_ptr, reads_ptr, final_ptr,
     q_b, q_h, q_t, k_b, k_h, k_t, v_b, v_h, v_t, keep_b, keep_h, keep_t, erase_b, erase_h, erase_t,

@@ -41,7 +41,7 @@ def new_workspace(batch: int, heads: int, kv_heads: int, dim: int, device: torch
     """Buffers for q [batch, heads, dim] over caches [batch, kv_heads, capacity, dim] of any capacity.
 
     The number of parts is fixed by these numbers, so that a CUDA graph can hold the launch: about one program for each
-    multiprocessor. Caches of few blocks fill fewer; what the parts are made of is one kernel for all capacities.
+    multiprocessor, whatever the capacity: one compiled kernel serves all. Caches of few blocks fill fewer of them.
     """
     cores = torch.cuda.get_device_properties(device).multi_processor_count if device.type == "cuda" else 8
     splits = max(1, min(cores // (batch * kv_heads), MAX_SPLITS))

@@ -151,24 +151,25 @@ def _gated_kernel(
     tl.store(y_ptr + b[None, :] * N + rows[:, None], y.to(dtype), mask=inside & (b < B)[None, :])
 
 
-def _options(rows: int, matrices: int, few: bool) -> dict[str, int]:
+def _options(rows: int, matrices: int, limited: bool) -> dict[str, int]:
     """How programs are made that read so many matrices at a time for so many batch rows.
 
     A warp takes 256 columns, so that each thread reads 16 bytes of a bfloat16 row at once, of x too. Few rows and two
     warps to a program: it then needs few registers, and many of them read at the same time.
 
-    few: whether registers are limited to what one row needs. With the few more that a compiler takes, the last programs
-    of a matrix wait for others to end (6% of a step, measured on an H100); it would spill more rows or wider weights.
+    limited: whether registers are limited to what one row and one matrix (or pair) need. With the few more that a
+    compiler takes, the last programs of a matrix wait for others to end: 6% of a step, measured on an H100 with
+    programs of four warps. More rows, several matrices or wider weights would spill.
     """
     options = {
         "B": rows,
         "LEVELS": (rows * matrices - 1).bit_length(),
         "BN": 2 if rows <= 4 and matrices == 1 else 1,
         "BK": 512,
-        "DEPTH": 2 if rows * matrices <= 2 else 1,
+        "DEPTH": 2 if rows * matrices <= 2 else 1,  # sums of more leave no registers for tiles on their way
         "num_warps": 2,
     }
-    return options | ({"maxnreg": 56 if matrices == 1 else 72} if few else {})
+    return options | ({"maxnreg": 56 if matrices == 1 else 72} if limited else {})
 
 
 def small_linear_streamed(
@@ -184,7 +185,7 @@ def small_linear_streamed(
     outputs = [torch.empty(rows, weight.shape[0], dtype=weight.dtype, device=x.device) for weight in weights]
     index, reads, low, scale = low_rank or (-1, x, x, x)
     width = 1 if low_rank is None else reads.shape[-1]
-    options = _options(rows, 1, few=rows == len(weights) == 1 and weights[0].itemsize == 2)
+    options = _options(rows, 1, limited=rows == 1 and len(weights) == 1 and weights[0].itemsize == 2)
     programs = sum(triton.cdiv(weight.shape[0], options["BN"]) for weight in weights)
 
     def padded(values, filler):
@@ -209,7 +210,7 @@ def small_gated_linear_streamed(x: Tensor, gate: Tensor, up: Tensor) -> Tensor:
     rows, size = x.shape
     columns = gate.shape[0]
     y = torch.empty(rows, columns, dtype=gate.dtype, device=x.device)
-    options = _options(rows, 2, few=rows == 1 and gate.itemsize == 2)
+    options = _options(rows, 2, limited=rows == 1 and gate.itemsize == 2)
     with on_device_of(x):
         _gated_kernel[(triton.cdiv(columns, options["BN"]),)](
             x, gate, up, y, columns, size, x.stride(0), gate.stride(0), up.stride(0), **options, **overlap(x),

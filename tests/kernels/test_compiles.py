@@ -91,7 +91,18 @@ def norm():
     add_rms_norm_fused(half(2, 1024), half(2, 1024), half(1024), 1e-6)
 
 
+def fails():
+    add_rms_norm_fused(half(2, 2048), half(2, 2048), half(2048), 1e-6)
+    raise KeyError
+
+
 assert [compile_ahead(norm, torch.device("cpu")) for _ in range(2)] == [1, 0]  # there after the first time
+try:
+    compile_ahead(fails, torch.device("cpu"))
+except KeyError:
+    assert triton.knobs.runtime.jit_cache_hook is None
+else:
+    raise AssertionError
 print(*sorted(compiled))
 """
 

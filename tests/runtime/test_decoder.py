@@ -7,7 +7,8 @@ from deltamem.runtime import Session
 from deltamem.runtime.blocks import block
 from deltamem.runtime.decoder import Decoder, Need, late, modules
 from deltamem.runtime.decoder.decoder import kv_shapes
-from deltamem.runtime.decoder.trial import trial
+from deltamem.runtime.decoder.engine import Engine
+from deltamem.runtime.decoder.trial import first_passes, trial
 from deltamem.runtime.engine import Reply, decode
 from deltamem.runtime.sampling import Sampler, Sampling
 from deltamem.runtime.together import reply_together
@@ -30,6 +31,17 @@ ROWS = [(9, 0.0), (3, 0.7), (14, 0.0), (6, 1.3)]  # prompt tokens and temperatur
 def test_the_step_is_the_models_own(family):
     backbone = make_backbone(family)
     assert trial(stand_in(backbone, make_adapter(backbone)), kv_shapes(backbone)) == ""
+
+
+@pytest.mark.parametrize("config", [None, CONFIGS[0], CONFIGS[-1]])
+def test_first_passes_take_one_row_and_two(config, monkeypatch):
+    backbone = make_backbone("qwen3")
+    rows, working = [], Engine.step
+    monkeypatch.setattr(Engine, "step", lambda self, *given: rows.append(self.rows) or working(self, *given))
+    first_passes(
+        stand_in(backbone, config if config is None else make_adapter(backbone, **config)), kv_shapes(backbone)
+    )
+    assert rows == [1, 2]
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -158,3 +158,20 @@ def test_as_many_texts_are_worn_as_asked_for():
         return [fact.statement == capital(fact.wording.format(**dict(fact.slots))) for fact in facts]
 
     assert all(told(0.0)) and 0 < sum(told(1.0)) < 30
+
+
+def test_strange_words_stand_in_worn_questions_alone():
+    rng, told_with, asked_with = random.Random(5), set(), set()
+    episodes = Episodes(Values([*WORDS, "recall", "reminded"], "train"), SmallTalk(), [], worn=1.0)
+    assert len(episodes.strange) == len(episodes.values.words) - 2
+    for _ in range(100):
+        told = Told()
+        fact = episodes._fact(rng, told)
+        turn = episodes._ask(rng, told)
+        if turn.told is None:
+            continue
+        slots = " ".join([fact.value, *dict(fact.slots).values()]).lower()
+        strange = {word for word in episodes.strange if word not in slots}
+        told_with |= strange & set(re.findall(r"\w+", fact.statement.lower()))
+        asked_with |= strange & set(re.findall(r"\w+", turn.user.lower()))
+    assert asked_with and not told_with

@@ -142,16 +142,23 @@ class Decoder:
         self._shapes = kv_shapes(model.backbone)
         if self._shapes is None:
             return "the model's attention has shapes of its own"
+        if model.device.type == "cuda":
+            self._compile_ahead()
         try:
-            if model.device.type == "cuda":
-                from deltamem.kernels.ahead import compile_ahead  # needs Triton
-
-                compile_ahead(lambda: first_passes(model, self._shapes), model.device)
             return trial(model, self._shapes)
         except (torch.OutOfMemoryError, SessionError):  # a pass of the trial says it as a session's does
             return None
         except Exception as error:  # code of any architecture, and the GPU's compilers, run in it
             return f"{type(error).__name__}: {first_line(error)}"
+
+    def _compile_ahead(self):
+        """Get the kernels of the first answers side by side; else they come one by one, as they are launched."""
+        from deltamem.kernels.ahead import compile_ahead  # needs Triton
+
+        try:
+            compile_ahead(lambda: first_passes(self._model, self._shapes), self._model.device)
+        except Exception as error:  # only the trial decides whether there are engines
+            log.debug("kernels are not compiled ahead: %s", error)
 
     def _lend(self, needs):
         adapters = {id(need.adapter): need.adapter for need in needs if need.adapter is not None}

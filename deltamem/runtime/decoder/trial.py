@@ -17,13 +17,14 @@ TOLERANCE = {torch.float32: 1e-3, torch.float16: 2e-2, torch.bfloat16: 6e-2}
 
 
 def first_passes(model, shapes):
-    """A pass of every kind that the first answers consist of, for what they launch: what they compute is dropped."""
+    """The passes of first answers, alone and beside another, for what they launch: what they compute is dropped."""
     adapters = [] if model.adapter is None else [model.adapter]
     for rows in (1, 2):
         engine = Engine(model, shapes, adapters, rows, CAPACITY)
         with model.lock:
             engine.step(False, None)
-    run = _told(model, model.adapter, 1, 2)
+    run = Run(model, model.adapter)
+    run.feed(block([0] * PROMPTS[1], True))
     run.feed(block([0], not run.by_message))
     Run(model, model.adapter).feed(join([block([0], False), block([0] * (LONG - 1), True)]))
 
