@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from .episodes import ASKING, LAYOUTS, TOKENS, Episodes, Turn, choose_layout
+from .curriculum import ASKING, LAYOUTS, TOKENS, choose_layout
+from .episodes import Episodes, Turn
 
 TARGETS = 20  # tokens of a reply that are learnt at most
 KEPT = 16  # tokens of a turn whose predictions are kept as the backbone's own

@@ -7,6 +7,7 @@ import random
 import re
 from dataclasses import dataclass, field, replace
 
+from .curriculum import ASKING, Layout
 from .facts import Fact, asked_again, corrected, make_fact, noted
 from .families import EVERYDAY
 from .frames import UNTOLD, casual, in_frame, joined, long_sentence, worn
@@ -33,50 +34,6 @@ class Turn:
     ordinary: bool = False
     bare: bool = False
     told: int | None = None
-
-
-@dataclass(frozen=True)
-class Layout:
-    """Shape of a batch: the order of turns by kind (a key of TOKENS), and how many conversations."""
-
-    slots: str
-    batch: int
-
-
-# T tells something in a short message, N in as few words as it takes, L in a long one (or in several exchanges), P is a
-# page of text, C is other talk, A asks, Q asks about a page.
-TOKENS = {"N": 24, "T": 48, "A": 36, "Q": 56, "L": 112, "C": 112, "P": 256}
-ASKING = "AQ"
-LAYOUTS = {
-    "note": Layout("NA", 192),
-    "one": Layout("TA", 128),
-    "two": Layout("TTAA", 64),
-    "four": Layout("TTATTAA", 36),
-    "long": Layout("TTTTATTTAA", 24),
-    "dense": Layout("LAAA", 48),
-    "talk": Layout("TTCCCCAA", 18),
-    "page": Layout("PQQQ", 26),
-}
-# (share of the training done, weights of the layouts): single facts first, then more and longer conversations.
-CURRICULUM = (
-    (0.0, {"one": 1.0}),
-    (0.12, {"one": 0.5, "two": 0.5}),
-    (0.3, {"one": 0.15, "two": 0.22, "four": 0.21, "long": 0.1, "dense": 0.12, "talk": 0.08, "page": 0.12}),
-    (0.7, {"one": 0.18, "two": 0.32, "four": 0.2, "long": 0.09, "dense": 0.1, "talk": 0.04, "page": 0.07}),
-)
-# A memory of whole messages sees their means: the value must stand out at first. A page holds many messages.
-BY_MESSAGE = (
-    (0.0, {"note": 1.0}),
-    (0.4, {"note": 0.5, "one": 0.5}),
-    (0.65, {"note": 0.3, "one": 0.3, "two": 0.2, "four": 0.05, "long": 0.05, "dense": 0.05, "talk": 0.05}),
-)
-
-
-def choose_layout(rng: random.Random, progress: float, by_message: bool = False) -> str:
-    """A layout by the curriculum's weights. `progress`: share of the training done, 0 to 1."""
-    stages = BY_MESSAGE if by_message else CURRICULUM
-    weights = [stage for start, stage in stages if progress >= start][-1]
-    return rng.choices(list(weights), list(weights.values()))[0]
 
 
 @dataclass
@@ -130,7 +87,8 @@ class Episodes:
         told = Told()
         if self.dialogues and layout.slots.count("T") >= 4 and rng.random() < 0.25:
             return self._dialogue(rng, layout, told)
-        makers = {"T": self._short, "N": self._note, "L": self._long, "P": self._page, "C": self._other}
+        makers = {"T": self._short, "N": self._note, "L": self._long, "P": self._page}
+        makers |= {"C": self._other, "O": self._much}
         makers |= dict.fromkeys(ASKING, self._ask)
         tells = [i for i, slot in enumerate(layout.slots) if slot == "T"]
         most = min(len(tells), self.most_facts)
@@ -212,6 +170,16 @@ class Episodes:
                 return Turn(" ".join(words), "", ordinary=True, bare=True)
             return Turn(" ".join(words[: rng.randint(30, 60)]), rng.choice(REPLIES), ordinary=True)
         return Turn(" ".join(rng.choices(self.talk.lines, k=rng.randint(4, 7))), rng.choice(REPLIES), ordinary=True)
+
+    def _much(self, rng: random.Random, told: Told) -> Turn:
+        """A page of talk or text that tells nothing."""
+        if self.passages and rng.random() < 0.5:
+            text = rng.choice(self.passages).exchanges[0][0]
+            return Turn(text, "" if (bare := rng.random() < 0.5) else rng.choice(REPLIES), ordinary=True, bare=bare)
+        if rng.random() < 0.5 and not self.by_message:
+            before = tuple(rng.choice(self.talk.exchanges) for _ in range(rng.randint(3, 5)))
+            return Turn(*rng.choice(self.talk.exchanges), before=before, ordinary=True)
+        return Turn(" ".join(rng.choices(self.talk.lines, k=rng.randint(12, 20))), rng.choice(REPLIES), ordinary=True)
 
     def _page(self, rng: random.Random, told: Told) -> Turn:
         draw = rng.random()

@@ -1,14 +1,14 @@
 """Kinds of facts: each a family of wordings with its keys and kinds of values.
 
-Each wording belongs to training or to the test, never to both (second_wordings.py excepted: it is what another writer
-says). The answer to a question has one wording, so that exact match means something.
+Each wording belongs to training or to the test, never to both. The answer to a question has one wording, so that exact
+match means something.
 """
 
 from dataclasses import dataclass, replace
 
 from .keys import CODES, EVENTS, LIKED, NAMED, OBJECTS, OWNED, ROLES
 from .more_families import HELD_OUT, TRAINED
-from .second_wordings import SECOND_WORDINGS
+from .phrasebook import further_kinds, said
 from .wordings import FAMILY_WORDINGS
 
 
@@ -252,9 +252,18 @@ def _parts(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(" | "))
 
 
+# What writers call the families, in order.
+NAMES = (
+    "names", "favorites", "codes", "roles", "events", "objects", "persons", "home", "job", "me", "memberships", "words",
+)  # fmt: skip
+
 FAMILIES = tuple(
-    replace(family, told=family.told + _parts(told), asked=family.asked + _parts(asked))
-    for family, (told, asked) in zip(FAMILIES, FAMILY_WORDINGS, strict=True)
+    replace(
+        family,
+        told=family.told + _parts(told) + said(name, "told"),
+        asked=family.asked + _parts(asked) + said(name, "asked"),
+    )
+    for name, family, (told, asked) in zip(NAMES, FAMILIES, FAMILY_WORDINGS, strict=True)
 )
 
 
@@ -266,9 +275,19 @@ def _compact(rows) -> tuple[Family, ...]:
     return tuple(families)
 
 
-EVERYDAY = FAMILIES + _compact(TRAINED)  # what training draws from
+def _further(name: str, kind: dict) -> Family:
+    """A writer's own kind of fact; one without keys gets one that no other has."""
+    keys = (name,) if kind["keys"] == ["x"] else tuple(kind["keys"])
+    told, asked, sought = (tuple(kind[part]) for part in ("told", "asked", "sought"))
+    return Family(tuple(kind["values"]), keys, told, told, asked, asked, sought, kind["answer"], 0.4, name)
+
+
+# What training draws from. The test asks about the first ones, which have most wordings: twice their weight.
+EVERYDAY = tuple(replace(family, weight=2 * family.weight) for family in FAMILIES) + _compact(TRAINED)
+EVERYDAY += tuple(_further(name, kind) for name, kind in further_kinds())
 UNSEEN = _compact(HELD_OUT)
-SECOND = tuple(
-    replace(family, told_test=told, asked_test=asked)
-    for family, (told, asked) in zip(FAMILIES, SECOND_WORDINGS, strict=True)
+# The test's in the words of others.
+EXAM = tuple(
+    replace(family, told_test=said(name, "told", folder="exam"), asked_test=said(name, "asked", folder="exam"))
+    for name, family in zip(NAMES, FAMILIES, strict=True)
 )

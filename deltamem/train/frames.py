@@ -7,13 +7,15 @@ import random
 import re
 from collections.abc import Sequence
 
+from .phrasebook import said
+
 CORRECTIONS = (
     "Actually, {t}", "Correction: {t}", "Sorry, I was wrong. {t}", "Update: {t}", "I have to correct myself: {t}",
     "It is not {old} any more. {t}", "Forget {old}. {t}", "That has changed. {t}", "Not {old}: {t}",
     "I made a mistake before, {t}", "{t} It used to be {old}.", "Things are different now. {t}", "No, wait. {t}",
     "I changed my mind: {t}", "Earlier I said {old}, but {t}", "News: {t}", "Since today, {t}", "{t} Not {old}.",
     "{t} Please forget what I said before.", "Now {t}", "From today on, {t}", "Please note the change: {t}",
-    "{old} is no longer right. {t}", "It was {old}, but now {t}", "{t} I was mistaken before.",
+    "{old} is no longer right. {t}", "It was {old}, but now {t}", "{t} I was mistaken before.", *said("corrections"),
 )  # fmt: skip
 CORRECTIONS_TEST = ("Let me fix that: {t}", "I said {old}, which is out of date. {t}", "Scratch that, {t}")
 
@@ -34,7 +36,7 @@ LONG = (
     "The funny thing is that {t}", "What I really wanted to tell you is that {t}", "It is true that {t}",
     "We had a long talk about it yesterday and agreed that {t}", "Just between the two of us, {t}", "I guess {t}",
     "One thing that people who know me well would tell you is that {t}",
-    "At the end of a rather busy week, I can say that {t}",
+    "At the end of a rather busy week, I can say that {t}", *said("long"),
 )  # fmt: skip
 TAILS = (
     ", which makes me happy", ", as you may already know", ", although it was not planned",

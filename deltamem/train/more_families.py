@@ -198,8 +198,6 @@ HELD_OUT = (
     (THING, 1, ("doctor", "trainer", "lawyer"), 
      "my {k} told me to avoid {v}. | I must stay away from {v}, says my {k}.",
      "What did my {k} tell me to avoid? | What must I stay away from?", "what to avoid", "You should avoid {v}."),
-    (THING, 1, ("allergic",), "I am allergic to {v}. | I have an allergy to {v}.",
-     "What am I allergic to? | Which allergy do I have?", "my allergy", "You are allergic to {v}."),
     (("long number",), 1, ("sofa", "ticket", "laptop", "guitar", "lamp"), "the {k} costs {v} dollars. | I paid {v} "
      "dollars for the {k}.", "How much does the {k} cost? | What did I pay for the {k}?", "the price of the {k}",
      "The {k} costs {v} dollars."),

@@ -6,6 +6,8 @@ import random
 import re
 from pathlib import Path
 
+from .phrasebook import said
+
 LINES = (
     "Hi there!", "Good morning!", "How are you today?", "I had a long day.", "The weather is nice today.",
     "I just came back from a walk.", "Thanks for your help.", "That sounds good.", "I am a bit tired.",
@@ -23,6 +25,7 @@ OPENERS = (
     "By the way, ", "Just so you know, ", "Please remember: ", "Note that ", "Oh, and ", "Also, ", "One more thing: ",
     "For your information, ", "I should mention that ", "Did I tell you? ", "Listen, ", "So, ", "Well, ", "Hey, ",
     "Remember this: ", "You should know that ", "Hi! ", "Important: ", "Keep this in mind: ",
+    *said("openers"),
 )  # fmt: skip
 REPLIES = (
     "Okay.", "Got it.", "Thanks, I will remember that.", "That is good to know.", "Noted.", "Nice!", "I see.",

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .facts import Fact, corrected, make_fact, worded
-from .families import EVERYDAY, FAMILIES, SECOND, UNSEEN
+from .families import EVERYDAY, EXAM, FAMILIES, UNSEEN
 from .frames import UNTOLD, in_frame, joined
 from .smalltalk import LINES
 from .sources import Document, read_dialogues, read_passages
@@ -72,9 +72,9 @@ SUITES = {
     "1 fact of an unseen kind": Suite(1, form="unseen"),
     "1 fact of any everyday kind, familiar wording": Suite(1, wording="train", form="everyday"),
     "not told": Suite(2, form="untold"),
-    "1 fact, single word, another writer's wording": Suite(1, "word", form="second"),
-    "2 facts, single words, another writer's wording": Suite(2, "word", form="second"),
-    "4 facts, single words, another writer's wording": Suite(4, "word", form="second"),
+    "1 fact, single word, other writers' wording": Suite(1, "word", form="others"),
+    "2 facts, single words, other writers' wording": Suite(2, "word", form="others"),
+    "4 facts, single words, other writers' wording": Suite(4, "word", form="others"),
 }
 DATA_SUITES = ("SGD dialogues, slot questions", "passages, questions")
 
@@ -111,7 +111,7 @@ def _case(rng: random.Random, suite: Suite, values: Values, chat) -> Case:
 
 def _facts(rng: random.Random, suite: Suite, values: Values, chat) -> list[Fact]:
     facts: list[Fact] = []
-    families = {"unseen": UNSEEN, "everyday": EVERYDAY, "second": SECOND}.get(suite.form, FAMILIES)
+    families = {"unseen": UNSEEN, "everyday": EVERYDAY, "others": EXAM}.get(suite.form, FAMILIES)
     while len(facts) < suite.facts:
         kind = None if suite.kind == "pieces" else suite.kind
         fact = make_fact(rng, values, suite.wording, kind, [other.key for other in facts], families)

@@ -1,4 +1,4 @@
-"""More ways to tell and to ask in training, beside the families' own: unseen wordings are met by breadth.
+"""More ways to tell and to ask in training, beside the families' own and the writers'.
 
 "(a|b)" stands for one of its parts, see `spelled`. Nothing here says "recall" or "remind", which questions of the test
 say, and no statement is one of the test's.
@@ -6,6 +6,8 @@ say, and no statement is one of the test's.
 
 import random
 import re
+
+from .phrasebook import said
 
 # {z}: what is told or sought ("my dog's name", "where I live"); {v}: the value; {q}: a question. A frame with choices
 # counts three times: it stands for many.
@@ -90,6 +92,7 @@ QUESTION_FRAMES = 3 * (
     "Just checking: {q}", "Let's see what you remember. {q}", "My next question: {q}", "Going back a bit, {q}",
     "Alright. {q}", "{q} I told you before.", "Do you know this one? {q}", "Great! {q}", "Tell me, {q}", "Well, {q}",
     "I wonder, {q}", "Could you answer this? {q}", "According to what I said, {q}", "Last question: {q}", "Okay. {q}",
+    *said("question_frames"),
 )  # fmt: skip
 
 # For each of families.FAMILIES in order: (told, asked), wordings separated by " | ".

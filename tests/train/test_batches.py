@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from deltamem.train.batches import TARGETS, Batches, encode_slot, encode_turn
-from deltamem.train.episodes import BY_MESSAGE, CURRICULUM, LAYOUTS, Turn, choose_layout
+from deltamem.train.curriculum import BY_MESSAGE, CURRICULUM, LAYOUTS, choose_layout
+from deltamem.train.episodes import Turn
 
 
 def test_targets_are_the_reply_and_its_end(tiny):

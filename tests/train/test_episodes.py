@@ -5,7 +5,8 @@ import re
 
 import pytest
 
-from deltamem.train.episodes import ASKING, LAYOUTS, Episodes, Told
+from deltamem.train.curriculum import ASKING, LAYOUTS
+from deltamem.train.episodes import Episodes, Told
 from deltamem.train.facts import corrected, make_fact
 from deltamem.train.families import EVERYDAY
 from deltamem.train.frames import CORRECTIONS_TEST, UNTOLD, capital, in_frame, joined, long_sentence

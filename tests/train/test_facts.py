@@ -6,7 +6,7 @@ import re
 import pytest
 
 from deltamem.train.facts import asked_again, make_fact, noted
-from deltamem.train.families import EVERYDAY, FAMILIES, SECOND
+from deltamem.train.families import EVERYDAY, EXAM, FAMILIES
 from deltamem.train.frames import worn
 from deltamem.train.wordings import SOUGHT_FRAMES, spelled
 from deltamem.train.words import Values, invented_name, is_test_value
@@ -35,11 +35,11 @@ def test_no_wording_belongs_to_both_splits():
         assert not led_up & set(family.asked_test)
 
 
-def test_the_second_wordings_fit_their_families():
-    for first, second in zip(FAMILIES, SECOND, strict=True):
+def test_the_exams_wordings_fit_their_families():
+    for first, exam in zip(FAMILIES, EXAM, strict=True):
         slots = {slot for slot in ("{k}", "{p}") if slot in first.told_test[0]}
-        assert all("{v}" in told and all(slot in told for slot in slots) for told in second.told_test)
-        assert all("{v}" not in asked and all(slot in asked for slot in slots) for asked in second.asked_test)
+        assert all("{v}" in told and all(slot in told for slot in slots) for told in exam.told_test)
+        assert all("{v}" not in asked and all(slot in asked for slot in slots) for asked in exam.asked_test)
 
 
 def test_training_asks_in_no_word_of_the_test():
