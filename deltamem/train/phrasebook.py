@@ -3,6 +3,7 @@
 writers/ is for training. A file has, for each of families.NAMES, statements (`told`) and questions (`asked`); under
 `kinds` other kinds of facts; and what surrounds facts: `openers`, `question_frames`, `corrections`, `long`. exam/ is
 for the test: statements and questions by writers who saw nothing of training's, without those that training has too.
+free_facts.yaml, for the test as well, has whole messages with a question and the value that answers it.
 """
 
 from functools import cache
@@ -13,12 +14,21 @@ import yaml
 ROOM = Path(__file__).parent
 
 
+def _read(file: Path):
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same, ten times as fast where libyaml is there
+    return yaml.load(file.read_text(encoding="utf-8"), Loader=loader)
+
+
 @cache
 def _books(folder: str) -> dict[str, dict]:
     """What each writer of a folder wrote, by name."""
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same, ten times as fast where libyaml is there
-    files = sorted((ROOM / folder).glob("*.yaml"))
-    return {file.stem: yaml.load(file.read_text(encoding="utf-8"), Loader=loader) for file in files}
+    return {file.stem: _read(file) for file in sorted((ROOM / folder).glob("*.yaml"))}
+
+
+@cache
+def free_facts() -> list[dict[str, str]]:
+    """Messages that tell a fact (`told`) with a question (`asked`) and what answers it (`value`)."""
+    return _read(ROOM / "free_facts.yaml")
 
 
 def said(*keys: str, folder: str = "writers") -> tuple[str, ...]:

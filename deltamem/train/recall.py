@@ -29,7 +29,7 @@ from .layers import trained
 from .replies import greedy_replies
 from .sources import article_titles
 from .step import causal_attention, turn_plan
-from .suites import DATA_SUITES, SUITES, Case, dialogue_cases, make_cases, passage_cases
+from .suites import DATA_SUITES, FREE_SUITES, SUITES, Case, dialogue_cases, free_cases, make_cases, passage_cases
 from .words import Values, vocabulary_pieces, vocabulary_words
 
 BASE = ("base, no history", "base, full history")
@@ -164,6 +164,8 @@ def all_cases(model, count: int, seed: int, dialogues: Path | None = None, passa
     values = Values(vocabulary_words(model.tokenizer), "test", vocabulary_pieces(model.tokenizer))
     for name, suite in SUITES.items():
         yield name, make_cases(suite, values, count, seed, model.chat)
+    for name, facts in FREE_SUITES.items():
+        yield name, free_cases(facts, count, seed)
     yield from real.items()
 
 
@@ -231,7 +233,7 @@ def main(argv=None) -> int:
                 text = json.dumps(record, indent=1, ensure_ascii=False) + "\n"
                 options.json.write_text(text, encoding="utf-8")
         if not record["suites"]:
-            names = "; ".join(SUITES)
+            names = "; ".join((*SUITES, *FREE_SUITES))
             raise TrainingError(f"No suite's name contains {' or '.join(options.suites)}; there are: {names}.")
     except DeltaMemError as error:
         print(f"error: {error}", file=sys.stderr)

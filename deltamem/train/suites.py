@@ -11,6 +11,7 @@ from pathlib import Path
 from .facts import Fact, corrected, make_fact, worded
 from .families import EVERYDAY, EXAM, FAMILIES, UNSEEN
 from .frames import UNTOLD, in_frame, joined
+from .phrasebook import free_facts
 from .smalltalk import LINES
 from .sources import Document, read_dialogues, read_passages
 from .words import Values
@@ -76,6 +77,7 @@ SUITES = {
     "2 facts, single words, other writers' wording": Suite(2, "word", form="others"),
     "4 facts, single words, other writers' wording": Suite(4, "word", form="others"),
 }
+FREE_SUITES = {"1 fact in free words": 1, "2 facts in free words": 2}  # facts told in as many turns
 DATA_SUITES = ("SGD dialogues, slot questions", "passages, questions")
 
 
@@ -131,6 +133,25 @@ def _facts(rng: random.Random, suite: Suite, values: Values, chat) -> list[Fact]
 
 def _with_value(rng: random.Random, fact: Fact, value: str, values: Values, suite: Suite) -> Fact | None:
     return worded(rng, fact.family, dict(fact.slots), value, suite.wording) if "name" in fact.family.kinds else None
+
+
+def free_cases(facts: int, count: int, seed: int) -> list[Case]:
+    """Facts that a stranger to this project told in sentences of all sorts, with values of any kind.
+
+    Each is told once at most, so there are no more cases than those facts allow. What counts is the value; it has not
+    been kept out of training, and an answer in a sentence is never exact.
+    """
+    found = random.Random(f"free {seed}").sample(free_facts(), len(free_facts()))
+    groups = [found[i : i + facts] for i in range(0, len(found) - facts + 1, facts)][:count]
+    return [
+        Case(
+            tuple(((fact["told"], REPLY),) for fact in group),
+            group[0]["asked"],
+            (group[0]["value"],),
+            group[0]["value"],
+        )
+        for group in groups
+    ]
 
 
 def dialogue_cases(path: str | Path, count: int, seed: int) -> list[Case]:

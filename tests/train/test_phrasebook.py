@@ -5,7 +5,7 @@ import re
 import pytest
 
 from deltamem.train.families import EVERYDAY, EXAM, FAMILIES, NAMES
-from deltamem.train.phrasebook import further_kinds, said
+from deltamem.train.phrasebook import free_facts, further_kinds, said
 from deltamem.train.words import KINDS
 
 WITHOUT_KEY = ("home", "job", "me")
@@ -58,3 +58,11 @@ def test_no_writer_uses_a_word_of_the_test():
     lines = [text for family in EVERYDAY for text in (*family.told, *family.asked)]
     lines += [text for part in SURROUNDINGS for text in said(part)]
     assert [text for text in lines if re.search("recall|remind", text.lower())] == []
+
+
+def test_free_facts_tell_their_value_and_do_not_ask_it():
+    facts = free_facts()
+    assert len({fact["told"] for fact in facts}) == len(facts) >= 100
+    for fact in facts:
+        assert fact["value"] in fact["told"]
+        assert fact["value"].lower() not in fact["asked"].lower()

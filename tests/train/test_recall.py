@@ -8,7 +8,7 @@ import torch
 from deltamem.core import Binding, HFDeltaMemConfig, bind, new_adapter
 from deltamem.train import recall, suites
 from deltamem.train.ablation import scaled
-from deltamem.train.suites import SUITES, Case, Suite, make_cases
+from deltamem.train.suites import SUITES, Case, Suite, free_cases, make_cases
 from deltamem.train.words import Values, is_test_value, vocabulary_words
 
 from .test_facts import WORDS
@@ -46,6 +46,15 @@ def test_cases_hold_only_test_values_and_are_the_same_every_time(tiny, name):
         else:
             assert case.value.lower() in told
             assert is_test_value(case.value) or " " in case.value
+
+
+@pytest.mark.parametrize("facts", [1, 2])
+def test_free_facts_are_told_once_at_most(facts):
+    cases = free_cases(facts, 1000, 1)
+    told = [user for case in cases for turn in case.turns for user, _ in turn]
+    assert len(set(told)) == len(told) == facts * len(cases) >= 100
+    assert all(any(case.value in user for turn in case.turns for user, _ in turn) for case in cases)
+    assert free_cases(facts, 7, 1) == cases[:7] != free_cases(facts, 7, 2)
 
 
 def test_talk_between_is_as_long_as_it_says(tiny):
