@@ -174,8 +174,8 @@ class Episodes:
     def _much(self, rng: random.Random, told: Told) -> Turn:
         """A page of talk or text that tells nothing."""
         if self.passages and rng.random() < 0.5:
-            text = rng.choice(self.passages).exchanges[0][0]
-            return Turn(text, "" if (bare := rng.random() < 0.5) else rng.choice(REPLIES), ordinary=True, bare=bare)
+            text, bare = rng.choice(self.passages).exchanges[0][0], rng.random() < 0.5
+            return Turn(text, "" if bare else rng.choice(REPLIES), ordinary=True, bare=bare)
         if rng.random() < 0.5 and not self.by_message:
             before = tuple(rng.choice(self.talk.exchanges) for _ in range(rng.randint(3, 5)))
             return Turn(*rng.choice(self.talk.exchanges), before=before, ordinary=True)
