@@ -1,4 +1,4 @@
-"""What people would say, written by several writers, each in a voice of their own: one YAML file a writer.
+"""What people would say, by several writers (language models), each in a voice of its own: one YAML file a writer.
 
 writers/ is for training. A file has, for each of families.NAMES, statements (`told`) and questions (`asked`); under
 `kinds` other kinds of facts; and what surrounds facts: `openers`, `question_frames`, `corrections`, `long`. exam/ is

@@ -136,7 +136,7 @@ def _with_value(rng: random.Random, fact: Fact, value: str, values: Values, suit
 
 
 def free_cases(facts: int, count: int, seed: int) -> list[Case]:
-    """Facts that a stranger to this project told in sentences of all sorts, with values of any kind.
+    """Facts that a writer who saw nothing of training told in sentences of all sorts, with values of any kind.
 
     Each is told once at most, so there are no more cases than those facts allow; the first one told is asked for. What
     counts is the value; it has not been kept out of training, and an answer in a sentence is never exact.
